@@ -1,0 +1,1 @@
+"""What launch_training.sh asks before it trains. No torch in here: every answer within a second."""
