@@ -122,8 +122,11 @@ def save(image, file, record):
     os.replace(file.with_suffix(".tmp"), file)
 
 
-def generate(args, words, saved, template, output):
-    """Draw what is missing of `words`, then the sheet and the page of them all."""
+def load(model, scheduler=SCHEDULERS[0], dtype="fp32", device=None):
+    """The pipeline at `model` with a scheduler to draw with, on the GPU where there is one; it prints nothing.
+
+    Raises what open_model raises.
+    """
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it advises a package that nothing here needs
     import diffusers
     import torch
@@ -132,10 +135,19 @@ def generate(args, words, saved, template, output):
     diffusers.utils.logging.set_verbosity_error()  # it wonders at a config that says how weights were averaged
     diffusers.utils.logging.disable_progress_bar()  # over the files of a model, a blink long
     transformers.utils.logging.disable_progress_bar()
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    pipe = open_model(args.model, getattr(torch, DTYPES[args.dtype]), device)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    pipe = open_model(model, getattr(torch, DTYPES[dtype]), device)
     pipe.set_progress_bar_config(disable=True)
-    pipe.scheduler = getattr(diffusers, f"{args.scheduler}Scheduler").from_config(pipe.scheduler.config)
+    # what was trained (prediction type, noise schedule) stays in the config and so carries over
+    pipe.scheduler = getattr(diffusers, f"{scheduler}Scheduler").from_config(pipe.scheduler.config)
+    return pipe
+
+
+def generate(args, words, saved, template, output):
+    """Draw what is missing of `words`, then the sheet and the page of them all."""
+    pipe = load(args.model, args.scheduler, args.dtype, args.device)
+    import torch
+
     own = inspect.signature(pipe.__call__).parameters
     steps = args.num_inference_steps or own["num_inference_steps"].default
     guidance = own["guidance_scale"].default if args.guidance_scale is None else args.guidance_scale
@@ -162,14 +174,21 @@ def generate(args, words, saved, template, output):
     todo = [image for image in planned if not is_drawn(image.file, record(image))]
     versions = {"versions": ", ".join(f"{name} {version(name)}" for name in ("diffusers", "torch", "transformers"))}
     size = {"height": args.resolution, "width": args.resolution} if args.resolution else {}
-    size |= {"num_inference_steps": steps, "guidance_scale": guidance}
-    prompts, seeds = [image.prompt for image in todo], [image.seed for image in todo]
-    images = draw(pipe, prompts, seeds, args.batch_size, args.negative_prompt, **size)
+    images = draw(
+        pipe,
+        [image.prompt for image in todo],
+        [image.seed for image in todo],
+        args.batch_size,
+        args.negative_prompt,
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        **size,
+    )
     try:
         for image, place in zip(tqdm(images, "drawing", len(todo), unit="image", disable=not todo), todo, strict=True):
             save(image, place.file, record(place) | versions)
     except torch.OutOfMemoryError:
-        raise ValueError(f"{device} is out of memory: --batch_size less than {args.batch_size} takes less") from None
+        raise ValueError(f"{pipe.device} is out of memory: a --batch_size below {args.batch_size} needs less") from None
     print(f"{len(todo)} images drawn, {len(planned) - len(todo)} were there already")
     title = f"{saved.name}: {args.scheduler}, {steps} steps, guidance {guidance:g}, seed {args.seed}"
     show(planned, output, title, settings | {"seed": str(args.seed)} | versions)

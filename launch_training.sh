@@ -22,7 +22,8 @@ done
 # The active one where it has what requirements.txt asks for, else .venv.
 
 python=$(launch/environment.sh requirements.txt)
-export HF_HUB_DISABLE_TELEMETRY=1 # nothing about a run leaves the machine unless its recipe says so
+# Nothing about a run leaves the machine unless its recipe says so: the libraries report use and count loads.
+export HF_HUB_DISABLE_TELEMETRY=1 HF_UPDATE_DOWNLOAD_COUNTS=0
 
 # ---- data ---------------------------------------------------------------------------------------------------------
 # The recipe says which. It is checked before anything is built: -> recipe, script, flags, output_dir, build, check,
@@ -63,7 +64,7 @@ fi
 
 # ---- train --------------------------------------------------------------------------------------------------------
 
-if [[ $state != done ]]; then
+if [[ $state != "done" ]]; then
     mkdir -p -- "$output_dir"
     exec 9>>"$output_dir/.lock" # locked by record start until this launch ends: two must not train into one folder
     "$python" -m launch.record start "$recipe" "$script" "${train[@]}"

@@ -102,8 +102,8 @@ def contact_sheet(groups, title="", cell=None, columns=None):
     cell = cell or max(128, min(256, max(side for _, images in groups for image in images for side in image.size)))
     across, down = min(most, ACROSS), math.ceil(most / ACROSS)
     block = across * (cell + 1) + 1, down * (cell + 1) + 1  # a line of one pixel around and between the images
-    columns = columns or math.ceil(math.sqrt(len(groups) * (block[1] + 3 * FONT_SIZE) / block[0] * 4 / 3))
-    columns = min(columns, len(groups))
+    columns = columns or round(math.sqrt(len(groups) * (block[1] + 3 * FONT_SIZE) / block[0] * 4 / 3))
+    columns = max(1, min(columns, len(groups)))
     width = columns * (block[0] + GAP) + GAP
 
     head, labels = _lay_out(title, width - 2 * GAP), [_lay_out(label, block[0]) for label, _ in groups]

@@ -28,16 +28,13 @@ def main():
     import numpy as np
     from PIL import Image
 
-    from generate import draw
-    from models.open import open_model
+    from generate import draw, load
     from sheet import contact_sheet
 
     rows = [json.loads(line) for line in Path(args.dataset, "train", "metadata.jsonl").read_text("utf-8").splitlines()]
-    pipe = open_model(args.model)
-    jobs = [(row["text"], row["text"], args.seed + number) for number, row in enumerate(rows)]
     settings = {"num_inference_steps": args.num_inference_steps, "guidance_scale": args.guidance_scale}
-    pipe.set_progress_bar_config(disable=True)
-    images = [image.convert("L") for _, _, image in draw(pipe, jobs, batch_size=len(jobs), **settings)]
+    seeds = range(args.seed, args.seed + len(rows))
+    images = [image.convert("L") for image in draw(load(args.model), [row["text"] for row in rows], seeds, **settings)]
     drawn = np.stack([np.asarray(image, dtype=np.float32).ravel() / 255 for image in images])
     real = np.stack(
         [

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 CARD_TEMPLATE = Path(__file__).resolve().parent.parent / "hub_dataset_card.md"
+VERSION = 1  # of what is written: higher, where the same options and sources would give another dataset
 PACKAGES = ("lxml", "Pillow", "resvg_py")
 
 
@@ -56,7 +57,10 @@ def existing(output: Path) -> dict | None:
 
 def differences(built: dict, asked: dict) -> list[str]:
     """In words, how the dataset that is there differs from what is asked for; a source without sha256 goes by name."""
-    changes = [] if built["source"] == asked["source"] else [f"source {built['source']}, not {asked['source']}"]
+    asked = asked | {"version": VERSION}
+    changes = [
+        f"{key} {built.get(key)}, not {asked[key]}" for key in ("source", "version") if built.get(key) != asked[key]
+    ]
     for key in sorted({*built["options"], *asked["options"]}):
         before, now = built["options"].get(key), asked["options"].get(key)
         if before != now:
@@ -76,7 +80,8 @@ def build(output: Path, samples: Iterable[Sample | Dropped], plan: dict, card: d
     new one is whole. Raises DataError where nothing is left to write or another process is at it, OSError where the
     disk is full.
     """
-    plan = plan | {"packages": {name: importlib.metadata.version(name) for name in PACKAGES}, "fingerprint": None}
+    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
+    plan = plan | {"version": VERSION, "packages": packages, "fingerprint": None}
     chosen, dropped = choose(samples, plan["options"])
     with open_partial(output, plan) as partial:
         rows, digest = {"train": [], "test": []}, hashlib.sha256()

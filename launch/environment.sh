@@ -12,9 +12,9 @@ die() { echo "$*" >&2; exit 1; }
 # ---- there already? ----------------------------------------------------------------------------------------------
 
 active=${PYTHON:-python3}
-missing=$("$active" launch/environment.py "$@" 2>&1) && exec echo "$missing"
+answer=$("$active" launch/environment.py "$@" 2>&1) && echo "$answer" && exit
 # Someone who has activated an environment, or named a Python, expects it to be used: say why it is not.
-[[ -z ${PYTHON:-${VIRTUAL_ENV:-${CONDA_PREFIX:-}}} ]] || echo "Using .venv, not ${active}: ${missing##*$'\n'}" >&2
+[[ -z ${PYTHON:-${VIRTUAL_ENV:-${CONDA_PREFIX:-}}} ]] || echo "Using .venv, not $active: ${answer##*$'\n'}" >&2
 .venv/bin/python launch/environment.py "$@" 2>/dev/null && exit
 
 # ---- a Python to make it with ------------------------------------------------------------------------------------

@@ -120,8 +120,8 @@ def read_command_line(argv: list[str]) -> dict[str, Setting]:
         values = [text] if equals else []
         while not equals and words and not words[0].startswith("--"):
             values.append(words.pop(0))
-        settings.pop(key, None)
-        settings[key] = Setting({0: True, 1: values and values[0]}.get(len(values), values), f"--{key}")
+        value = values[0] if len(values) == 1 else values
+        settings[key] = Setting(value if values else True, f"--{key}")
     return settings
 
 
@@ -251,10 +251,7 @@ def main(caller: str, *argv: str) -> None:
         raise ValueError(f"no recipe {recipe}; there are:\n{known}")
 
     script = script_path(recipe.absolute().parent.name)
-    settings = read_recipe(recipe)
-    for key, setting in read_command_line(words).items():
-        settings.pop(key, None)  # so that what overrides comes last
-        settings[key] = setting
+    settings = read_recipe(recipe) | read_command_line(words)
     check(settings, script_flags(script), recipe, script)
     build = builder(settings["train_data_dir"].value) if "train_data_dir" in settings else ""
 

@@ -29,6 +29,7 @@ LENGTH = ("max_train_steps", "num_train_epochs")
 # What may differ when a run goes on: how long, how often something is saved or drawn, and where it is logged.
 HARMLESS = (*LENGTH, "checkpointing_", "checkpoints_total_limit", "validation_", "num_validation_images", "report_to")
 HARMLESS += ("logging_dir", "tracker_", "resume_from_checkpoint", "output_dir", "dataloader_num_workers")
+OWN = (".lock", "recipe.yaml", "recipe.yaml.tmp", "run.json.tmp")  # what a launch that was killed early may leave
 LOCK = 9  # the file descriptor on which launch_training.sh holds OUTPUT_DIR/.lock
 
 
@@ -42,7 +43,7 @@ def read_run(run: Path) -> tuple[dict, dict[str, Setting]]:
             return json.loads((run / "run.json").read_text("utf-8")), read_recipe(run / "recipe.yaml")
         except ValueError as error:
             raise ValueError(f"{run}: its run.json or recipe.yaml cannot be read ({error})") from None
-    if run.is_dir() and any(path.name != ".lock" for path in run.iterdir()):
+    if run.is_dir() and any(path.name not in OWN for path in run.iterdir()):
         raise ValueError(f"{run} holds files but no run.json of a launch: choose another --output_dir")
     if run.exists() and not run.is_dir():
         raise ValueError(f"{run} is a file: choose another --output_dir")
@@ -83,9 +84,11 @@ def data_of(settings: dict[str, Setting]) -> dict:
         name = settings["dataset_name"].value if "dataset_name" in settings else None
         return {"name": name, "fingerprint": None, "caption_template": "{meanings}"}
     folder = Path(settings["train_data_dir"].value)
-    build = {}
-    with contextlib.suppress(OSError):
-        build = json.loads((folder.parent / "build.json").read_text("utf-8"))
+    file = folder.parent / "build.json"
+    try:
+        build = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    except ValueError as error:
+        raise ValueError(f"{file} cannot be read ({error}): delete {folder.parent}, to have it built anew") from None
     name = folder.parent.name if build else folder.name
     return {
         "name": name,
@@ -167,16 +170,18 @@ def finish(output_dir: str) -> None:
 
 def to_yaml(settings: dict[str, Setting]) -> str:
     """The recipe that `read_recipe` reads as `settings`: numbers as they were, texts in quotes where need be."""
-    lines = []
-    for key, (value, _) in settings.items():
+
+    def written(value):
         if value is True:
-            text = "true"
-        elif isinstance(value, str) and PLAIN_NUMBER.fullmatch(value):
-            text = value
-        else:
-            text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**9)
-        lines.append(f"{key}: {text.strip().removesuffix('...').strip()}\n")
-    return "".join(lines)
+            return "true"
+        if isinstance(value, list):
+            return f"[{', '.join(map(written, value))}]"
+        if PLAIN_NUMBER.fullmatch(value):
+            return value
+        # dumped as a list of one, whose brackets are taken off: so it has the quotes that it needs inside of a list
+        return yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, width=10**9).strip()[1:-1]
+
+    return "".join(f"{key}: {written(value)}\n" for key, (value, _) in settings.items())
 
 
 def write_atomically(file: Path, text: str) -> None:

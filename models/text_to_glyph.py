@@ -166,6 +166,8 @@ class TextToGlyphPipeline(DiffusionPipeline):
         negatives = [negative_prompt or ""] * len(prompts) if not isinstance(negative_prompt, list) else negative_prompt
         if len(negatives) != len(prompts):
             raise ValueError(f"{len(negatives)} negative prompts for {len(prompts)} prompts")
+        if isinstance(generator, list) and len(generator) != len(prompts):
+            raise ValueError(f"{len(generator)} generators for {len(prompts)} prompts")
         trained = self.unet.config.sample_size * self.patch_size
         height, width = height or trained, width or trained
         if height % self.size_multiple or width % self.size_multiple:

@@ -9,6 +9,7 @@ a resumed run end in the same bytes as one that was never stopped.
 """
 
 import argparse
+import logging
 import math
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ def parse_args(argv=None):
     data.add_argument("--channels", type=int, choices=(1, 3), default=1, help="1 for grey, 3 for colour")
     data.add_argument("--dataloader_num_workers", type=int, default=0, help="for images that do not fit in memory")
 
-    model = parser.add_argument_group("model: the first five are the UNet2DConditionModel's own")
+    model = parser.add_argument_group("model")
     model.add_argument("--block_out_channels", type=int, nargs="+", default=[128, 256])
     model.add_argument("--down_block_types", nargs="+", help="DownBlock2D (default) or CrossAttnDownBlock2D a level")
     model.add_argument("--mid_block_type", default="UNetMidBlock2D", help="or UNetMidBlock2DCrossAttn")
@@ -105,6 +106,7 @@ def parse_args(argv=None):
 
 def main(args):
     """Train as `args` says; see the module's docstring. Raises ValueError for what the data or a checkpoint lacks."""
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it advises a package that nothing here needs
     import torch
     from accelerate import Accelerator
     from accelerate.utils import ProjectConfiguration

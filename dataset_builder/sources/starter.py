@@ -33,7 +33,8 @@ caption_template = kanji.caption_template
 def add_arguments(parser) -> None:
     """The options of drawing and captions; nobody is held out, 80 characters are too few for that."""
     kanji.add_character_arguments(parser)
-    parser.set_defaults(test_fraction=0.0, include_variants=False, include_kana=False)
+    # a pen of 4 units, for the quickstart: of 3 it would be thinner than a pixel at 32 x 32, and grey
+    parser.set_defaults(test_fraction=0.0, stroke_width=4.0, include_variants=False, include_kana=False)
 
 
 def files(args) -> list[SourceFile]:

@@ -36,7 +36,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_error(server.status)
             return
         body, start = server.content, 0
-        same = self.headers["If-Range"] == server.etag
+        same = self.headers["If-Range"] in (None, server.etag)
         if wanted and server.ranges and same:
             start = int(wanted.removeprefix("bytes=").rstrip("-"))
             if start >= len(body):

@@ -6,7 +6,7 @@ import threading
 import zipfile
 
 import pytest
-from conftest import entry, kanjidic2, kanjivg_svg, kanjivg_xml, rows
+from small_sources import entry, kanjidic2, kanjivg_svg, kanjivg_xml, rows
 
 GOOD = {
     "kanjidic2": kanjidic2(entry("一", "one") + entry("万", "ten thousand")),

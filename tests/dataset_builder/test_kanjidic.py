@@ -1,7 +1,7 @@
 """KANJIDIC2's characters and their English meanings."""
 
 import pytest
-from conftest import entry, kanjidic2
+from small_sources import entry, kanjidic2
 
 from dataset_builder import kanjidic
 from dataset_builder.sources import Dropped

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import rows
 from PIL import Image
+from small_sources import rows
 
 from dataset_builder import kanjivg
 from dataset_builder.__main__ import main

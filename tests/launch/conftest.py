@@ -26,10 +26,14 @@ parser.add_argument("--validation_prompts", nargs="+")
 parser.add_argument("--prompt", default="")
 parser.add_argument("--use_ema", action="store_true")
 parser.add_argument("--say_processes", action="store_true")
+parser.add_argument("--load_data", action="store_true")
 args = parser.parse_args()
 
 run = Path(args.output_dir)
 (run / "argv.json").write_text(json.dumps(sys.argv[1:]))
+if args.load_data:
+    from datasets import load_dataset
+    load_dataset("imagefolder", data_dir=args.train_data_dir)
 if args.say_processes:
     import torch
     from accelerate import Accelerator
@@ -96,7 +100,8 @@ class Checkout:
         self.folder = folder
         self.run = folder / "runs" / "tiny"
         self.environment = os.environ | {"PYTHON": sys.executable}
-        self.environment.pop("OMP_NUM_THREADS", None)  # an importing test may have set it
+        for name in ("OMP_NUM_THREADS", "GOMP_SPINCOUNT", "HF_UPDATE_DOWNLOAD_COUNTS", "HF_HUB_DISABLE_TELEMETRY"):
+            self.environment.pop(name, None)  # what the launcher sets, and `make test` too
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name

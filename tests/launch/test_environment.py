@@ -69,11 +69,15 @@ def path_with(folder: Path, script: str) -> str:
 
 
 @needs_ensurepip
-def test_a_bare_machine_gets_an_environment_once_and_a_killed_installation_is_finished(checkout, tmp_path):
+def test_a_bare_machine_gets_an_environment_once_and_what_failed_or_was_killed_is_finished(checkout, tmp_path):
     # python3 and python3.12 are pyenv's shims of versions that are not there; python3.11 is one
     path = path_with(tmp_path / "bin", "echo 'pyenv: command not found' >&2; exit 127")
     (tmp_path / "bin" / "python3.11").write_text(f'#!/bin/sh\nexec {REAL_PYTHON} "$@"\n')
     checkout.environment |= {"PYTHON": "", "PATH": f"{path}:{os.environ['PATH']}"}
+    failed = checkout.set_up(PIP_FIND_LINKS="/nonexistent")
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert "pip could not install what requirements.txt asks for" in failed.stderr.splitlines()[-1]
+
     first = checkout.set_up()
     assert first.returncode == 0, first.stderr
     assert first.stdout == f"{checkout.venv}/bin/python\n"
@@ -98,15 +102,6 @@ def test_a_bare_machine_gets_an_environment_once_and_a_killed_installation_is_fi
     (checkout.venv / "bin" / "python").unlink()
     (checkout.venv / "bin" / "python").symlink_to("/nonexistent/python3")
     assert checkout.set_up().stdout == first.stdout
-
-
-@needs_ensurepip
-def test_what_cannot_be_installed_is_said_and_the_next_run_goes_on(checkout):
-    failed = checkout.set_up(PIP_FIND_LINKS="/nonexistent")
-    assert failed.returncode == 1
-    assert failed.stdout == ""
-    assert "pip could not install what requirements.txt asks for" in failed.stderr.splitlines()[-1]
-    assert checkout.set_up().returncode == 0
 
 
 def test_an_active_environment_that_has_everything_is_used(checkout):

@@ -4,11 +4,13 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 import zipfile
 
 import pytest
+from PIL import Image
 
 TINY = "recipes/train_fake/tiny.yaml"
 
@@ -129,6 +131,20 @@ def test_two_processes_on_the_cpu_are_really_two(checkout):
     for rank in range(2):
         assert f"rank {rank} of 2 on cpu by gloo" in both.stdout
     assert both.stdout.count("2 answered") == 2
+
+
+def test_nothing_on_the_network_is_contacted(checkout):
+    (checkout.folder / "data" / "tiny" / "train").mkdir(parents=True)
+    Image.new("L", (8, 8)).save(checkout.folder / "data" / "tiny" / "train" / "a.png")
+    checkout.write("data/tiny/build.json", "{}")
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), address)
+        answer = checkout.launch("--load_data", **proxies, HF_HOME=str(checkout.folder / "home"))
+        assert answer.returncode == 0, answer.stderr
+        proxy.settimeout(0)  # who called is in the queue, whether or not anybody answered
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
 
 
 def test_a_check_writes_nothing(checkout):

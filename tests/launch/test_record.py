@@ -28,7 +28,7 @@ def test_the_recipe_that_is_kept_reads_back_as_it_was(tmp_path, value):
 
 
 def test_numbers_are_kept_as_they_were_written():
-    assert record.to_yaml(settings("--a=1e-4", "--b=500", "--c=0.10")) == "a: 1e-4\nb: 500\nc: 0.10\n"
+    assert record.to_yaml(settings("--a=1e-4", "--b=500", "--c", "64", "0.10")) == "a: 1e-4\nb: 500\nc: [64, 0.10]\n"
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,12 @@ def test_a_folder_that_no_launch_recorded_is_not_written_into(tmp_path):
         record.read_run(tmp_path)
 
 
+def test_a_launch_that_was_killed_while_it_wrote_its_record_is_no_obstacle(tmp_path):
+    for name in (".lock", "recipe.yaml", "run.json.tmp"):
+        (tmp_path / name).touch()
+    assert record.read_run(tmp_path) == ({}, {})
+
+
 @pytest.mark.parametrize("text", ["", "{", "\xff"])
 def test_a_damaged_record_is_one_line(tmp_path, text):
     (tmp_path / "run.json").write_bytes(text.encode("latin-1"))
@@ -103,6 +109,12 @@ def test_the_data_is_named_with_its_fingerprint_and_caption_template(tmp_path, m
     build = {"fingerprint": "f1", "caption_template": "kanji: {meanings}"}
     (tmp_path / "data" / "kanji" / "build.json").write_text(json.dumps(build))
     assert tuple(record.data_of(settings(*argv)).values()) == expected
+
+
+def test_a_damaged_build_is_named(tmp_path):
+    (tmp_path / "build.json").write_text("{")
+    with pytest.raises(ValueError, match=r"build\.json cannot be read"):
+        record.data_of(settings(f"--train_data_dir={tmp_path}/train"))
 
 
 def test_the_commit_is_recorded_and_changes_to_it_are_seen(tmp_path, monkeypatch):

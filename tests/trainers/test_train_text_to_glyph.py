@@ -12,8 +12,15 @@ from PIL import Image
 
 TINY = "--resolution=16 --block_out_channels 32 32 --layers_per_block=1 --train_batch_size=4 --max_train_steps=6"
 COMMON = f"{TINY} --learning_rate=1e-3 --checkpointing_steps=3 --report_to=none".split()
-SHARED = ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no", "--cpu"]
-ONE, TWO = [*SHARED, "--num_processes=1"], [*SHARED, "--num_processes=2"]
+SHARED = ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
+ONE = [*SHARED, "--num_processes=1"]
+TWO = [
+    *SHARED,
+    "--num_processes=2",
+    "--multi_gpu",
+    "--main_process_port=0",
+]  # what launch/processes.py makes of MULTI_CPU
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "ACCELERATE_USE_CPU": "true"}
 
 
 def tiny_encoder(folder, kind="bert"):
@@ -68,8 +75,7 @@ def command(root, data, encoder, output, *flags, launch=ONE):
 
 
 def train(root, *args, check=True, **kwargs):
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(command(root, *args, **kwargs), capture_output=True, text=True, env=env)
+    done = subprocess.run(command(root, *args, **kwargs), capture_output=True, text=True, env=ENVIRONMENT)
     assert not check or done.returncode == 0, done.stderr
     return done
 
@@ -87,13 +93,13 @@ def finished(root, data, encoder, tmp_path_factory):
     return run, flags, train(root, data, encoder, run, *flags)
 
 
-def test_a_run_is_a_pipeline_of_safetensors_that_diffusers_opens(finished):
-    from diffusers import DiffusionPipeline
+def test_a_run_is_a_pipeline_of_safetensors(finished):
+    from models.text_to_glyph import TextToGlyphPipeline
 
     run, *_ = finished
     pickles = [file.name for file in run.glob("[!c]*/*") if file.suffix in (".bin", ".pt", ".pkl")]
     assert not pickles
-    pipe = DiffusionPipeline.from_pretrained(run)
+    pipe = TextToGlyphPipeline.from_pretrained(run)
     assert pipe("abc", num_inference_steps=2).images[0].size == (16, 16)
 
 
@@ -106,10 +112,9 @@ def test_validation_leaves_a_sheet_and_tells_the_tracker(finished):
 
 def test_a_run_killed_after_a_checkpoint_and_resumed_ends_in_the_same_bytes(root, data, encoder, finished, tmp_path):
     whole, flags, _ = finished
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     process = subprocess.Popen(
         command(root, data, encoder, tmp_path, *flags, "--max_train_steps=6"),
-        env=env,
+        env=ENVIRONMENT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -137,12 +142,12 @@ def test_two_processes_train_one_model_and_resume_to_the_same_bytes(root, data, 
 
 @pytest.mark.parametrize("kind", ["t5", "clip"])
 def test_any_text_encoder_and_cross_attention_train_and_draw(root, data, tmp_path, kind):
-    from diffusers import DiffusionPipeline
+    from models.text_to_glyph import TextToGlyphPipeline
 
     attention = ["--down_block_types", "DownBlock2D", "CrossAttnDownBlock2D", "--cross_attention_dim=16"]
     flags = [*attention, "--max_train_steps=1", "--channels=3", "--prediction_type=epsilon", "--snr_gamma=5"]
     train(root, data, tiny_encoder(tmp_path / "encoder", kind), tmp_path / "run", *flags)
-    pipe = DiffusionPipeline.from_pretrained(tmp_path / "run")
+    pipe = TextToGlyphPipeline.from_pretrained(tmp_path / "run")
     one, other = (pipe(prompt, num_inference_steps=1, generator=None).images[0] for prompt in ("abc", "def ghi"))
     assert one.mode == other.mode == "RGB"
 
@@ -171,7 +176,7 @@ def test_what_cannot_work_is_one_line_and_no_model(root, data, encoder, tmp_path
     # without accelerate, whose own traceback --quiet takes away
     script = command(root, data, encoder, tmp_path / "run", *flags)
     script = [sys.executable, *script[script.index("--quiet") + 1 :]]
-    done = subprocess.run(script, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    done = subprocess.run(script, capture_output=True, text=True, env=ENVIRONMENT)
     assert done.returncode != 0
     assert message in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
