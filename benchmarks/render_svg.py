@@ -3,9 +3,13 @@
     python -m benchmarks.render_svg ../shared/data/kanjivg-20260513.xml.gz [--resolution 512] [--every 1]
 
 cairosvg needs the system's libcairo.so.2, which pip cannot install; resvg-py brings all it needs. Times are of the CPU,
-strokes to greyscale image. What both draw differs on the edges of strokes only: resvg's anti-aliasing has steps of a
-quarter of a pixel. "off the edge" counts pixels where one has ink or paper that the other has not within a pixel,
-by more than 16 of 255 greys.
+strokes to greyscale image. What both draw differs on the edges of strokes, where resvg's anti-aliasing has steps of a
+quarter of a pixel, and at a few cusps. "off the edge" counts pixels where one has ink or paper that the other has not
+within a pixel, by more than 16 of 255 greys.
+
+Measured on two busy cores with resvg-py 0.5.0 and cairosvg 2.9.1, all 6,432 characters: at 512 pixels 20.3 against
+12.5 ms, ink 0.08% apart on average (at most 1.01%), 1,014 of 1,686,110,208 pixels off the edge; at 64 pixels 2.4
+against 2.4 ms, 0.18% (at most 3.55%). The largest difference at 64 is a gap that cairo leaves in 桃, stroke 2.
 """
 
 import argparse

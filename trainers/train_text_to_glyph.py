@@ -128,7 +128,9 @@ def main(args):
     )
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
     backend = f", {torch.distributed.get_backend()}" if world > 1 else ""
-    print(f"process {rank + 1} of {world} on {device}{backend}, precision {accelerator.mixed_precision}", flush=True)
+    print(
+        f"process {rank + 1} of {world} on {device.type}{backend}, precision {accelerator.mixed_precision}", flush=True
+    )
     torch.backends.cuda.matmul.allow_tf32 = args.allow_tf32
     torch.manual_seed(args.seed)
     quiet = not accelerator.is_local_main_process
