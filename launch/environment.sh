@@ -29,7 +29,7 @@ done
 
 # ---- .venv: made, or finished where an earlier run was killed ------------------------------------------------------
 
-echo "Setting up .venv ($*): about three minutes and 6 GB the first time." >&2
+echo "Setting up .venv ($*): about three minutes and 8 GB the first time." >&2
 if ! .venv/bin/python -c '' 2>/dev/null; then
     "$base" -m venv --clear .venv >&2 # --clear: what is there does not run, its Python may have been uninstalled
 elif ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
