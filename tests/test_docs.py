@@ -40,7 +40,9 @@ def tiny(command, shared_data):
     words = shlex.split(command)
     if words[0] == "./launch_training.sh" and "--check" not in words:
         recipe = re.search(r"([\w-]+)\.yaml", command)
-        return [*words, *TINY[recipe[1] if recipe else "quickstart"]]
+        if not recipe:
+            return [*words, *TINY["quickstart"]]  # the next commands draw with this run
+        return [*words, *TINY[recipe[1]], f"--output_dir=runs/tiny-{recipe[1]}"]
     if words[:2] == ["python", "generate.py"]:
         return [sys.executable, *words[1:], "--num_inference_steps", "2"]
     if words[:3] == ["python", "-m", "dataset_builder"]:
