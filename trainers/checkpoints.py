@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 from diffusers import UNet2DConditionModel
-from diffusers.training_utils import EMAModel
 
 
 def save_whole(save, folder):
@@ -44,7 +43,9 @@ def save_checkpoint(accelerator, output_dir, step, limit):
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         _give_name(half, folder)
-        for old in list(checkpoints(output_dir).values())[: -limit if limit else 0]:
+        # a later one was passed over as broken when this run was resumed: it must not push out a whole one
+        earlier = [found for number, found in checkpoints(output_dir).items() if number <= step]
+        for old in earlier[: -limit if limit else 0]:
             shutil.rmtree(old)
     accelerator.wait_for_everyone()
 
@@ -81,17 +82,21 @@ def register_checkpoint_hooks(accelerator, ema):
 
     def save(models, weights, folder):
         if accelerator.is_main_process:
-            accelerator.unwrap_model(models[0]).save_pretrained(Path(folder) / "unet")
-            if ema:
-                ema.save_pretrained(Path(folder) / "unet_ema")
+            unet = accelerator.unwrap_model(models[0])
+            unet.save_pretrained(Path(folder) / "unet")
+            if ema:  # as a plain unet, which opens without a word about averaging
+                ema.store(unet.parameters())
+                ema.copy_to(unet.parameters())
+                unet.save_pretrained(Path(folder) / "unet_ema")
+                ema.restore(unet.parameters())
         weights.clear()  # accelerate would write the same weights again
 
     def load(models, folder):
         saved = UNet2DConditionModel.from_pretrained(folder, subfolder="unet")
         accelerator.unwrap_model(models.pop()).load_state_dict(saved.state_dict())
         if ema:
-            ema.load_state_dict(EMAModel.from_pretrained(Path(folder) / "unet_ema", UNet2DConditionModel).state_dict())
-            ema.to(accelerator.device)
+            averaged = UNet2DConditionModel.from_pretrained(folder, subfolder="unet_ema").to(accelerator.device)
+            ema.shadow_params = [parameter.detach() for parameter in averaged.parameters()]
 
     accelerator.register_save_state_pre_hook(save)
     accelerator.register_load_state_pre_hook(load)

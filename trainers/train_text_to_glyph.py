@@ -171,6 +171,8 @@ def main(args):
     register_checkpoint_hooks(accelerator, ema)
     if checkpoint:
         accelerator.load_state(str(checkpoint))
+        if ema:
+            ema.optimization_step = first_step  # how strongly it averages
     accelerator.print(
         f"{len(rows)} images, {len(captions)} different captions, {plain_unet.num_parameters() / 1e6:.1f}M parameters, "
         f"{images_per_step} images a step, steps {first_step} to {args.max_train_steps}"

@@ -152,9 +152,10 @@ def test_any_text_encoder_and_cross_attention_train_and_draw(root, data, tmp_pat
     assert one.mode == other.mode == "RGB"
 
 
-def test_only_the_newest_checkpoints_are_kept(root, data, encoder, tmp_path):
+def test_only_the_newest_checkpoints_are_kept_and_a_later_broken_one_pushes_none_out(root, data, encoder, tmp_path):
+    (tmp_path / "checkpoint-9").mkdir()
     train(root, data, encoder, tmp_path, "--checkpointing_steps=2", "--checkpoints_total_limit=2")
-    assert sorted(folder.name for folder in tmp_path.glob("checkpoint-*")) == ["checkpoint-4", "checkpoint-6"]
+    assert {folder.name for folder in tmp_path.glob("checkpoint-*")} == {f"checkpoint-{step}" for step in (4, 6, 9)}
 
 
 @pytest.mark.parametrize(
