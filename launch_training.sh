@@ -93,5 +93,6 @@ drawn=outputs/$(basename -- "$output_dir")
 [[ $caller == "$PWD" ]] || drawn=$PWD/$drawn
 echo "Drawn     $drawn/sheet.png and $drawn/index.html"
 next() { [[ $recipe == "$1" || ! -f $1 ]] || echo "Next      ./launch_training.sh $1   ($2)"; }
-next recipes/train_text_to_glyph/kanji.yaml "the real data: 6,400 characters, one GPU"
+next recipes/train_text_to_glyph/kanji-cpu.yaml "the real data, 6,400 characters, without a GPU"
+next recipes/train_text_to_glyph/kanji.yaml "the real data on one GPU"
 next recipes/train_text_to_image/kanji-sd-v1-5.yaml "a real Stable Diffusion"
