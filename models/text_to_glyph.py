@@ -124,7 +124,7 @@ class TextToGlyphPipeline(DiffusionPipeline):
             unet=unet, scheduler=scheduler, text_encoder=text_encoder, tokenizer=tokenizer, text_pooling=text_pooling
         )
         self.register_to_config(channels=channels, guidance_scale=guidance_scale)
-        self.image_processor = VaeImageProcessor(vae_scale_factor=1, do_convert_grayscale=channels == 1)
+        self.image_processor = VaeImageProcessor(vae_scale_factor=1)
 
     @property
     def patch_size(self) -> int:
