@@ -4,6 +4,8 @@ It writes an imagefolder to data/NAME (or --output): train/ and test/ with PNGs 
 dataset card), dropped.jsonl (what was left out, and why) and build.json (sources, options, counts, fingerprint).
 A build that was interrupted goes on where it stopped; one that is there already is left alone.
 
+--export parquet writes data/NAME-parquet besides, the dataset as it is published; --push_to_hub USER/NAME publishes it.
+
 `python -m dataset_builder NAME --help` lists the options of a source.
 """
 
@@ -14,11 +16,11 @@ import pkgutil
 import sys
 from pathlib import Path
 
-from dataset_builder import DataError, download, imagefolder, sources
+from dataset_builder import DataError, download, hub, imagefolder, parquet, sources
 from dataset_builder.arguments import add_output_arguments
 
 # Options that say how to build, not what the dataset is.
-HOW = {"source", "output", "num_proc", "overwrite", "refresh"}
+HOW = {"source", "output", "num_proc", "overwrite", "refresh", "export", "push_to_hub", "public"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -46,20 +48,28 @@ def main(argv: list[str] | None = None) -> None:
     """Build what the command line asks for; exits with 1 and one line where that cannot be done."""
     args = parse(argv)
     try:
-        run(args, importlib.import_module(f"dataset_builder.sources.{args.source}"))
+        source = importlib.import_module(f"dataset_builder.sources.{args.source}")
+        source.check(args)
+        if args.public and args.push_to_hub is None:
+            raise DataError("--public goes with --push_to_hub USER/NAME")
+        if args.push_to_hub is not None:
+            hub.check(args.push_to_hub, args.public)  # before a build that takes minutes
+        build(args, source)
+        if args.export or args.push_to_hub:
+            publish(args, source)
     except DataError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         hint = "; the same command goes on from here once there is room" if full else ""
-        sys.exit(f"error: {error.filename or f'writing {args.output}'}: {error.strerror or error}{hint}")
+        said = " ".join(str(error.strerror or error).split())
+        sys.exit(f"error: {error.filename or f'writing {args.output}'}: {said}{hint}")
     except KeyboardInterrupt:
         sys.exit("interrupted: the same command goes on from here")
 
 
-def run(args: argparse.Namespace, source) -> None:
+def build(args: argparse.Namespace, source) -> None:
     """Fetch the source's files, build, and say what came of it."""
-    source.check(args)
     files, refresh = source.files(args), getattr(args, "refresh", False)
     not_content = HOW | {file.flag.removeprefix("--") for file in files}
     asked = {
@@ -88,6 +98,17 @@ def run(args: argparse.Namespace, source) -> None:
         f"{args.output}: {counts['images']:,} images; {counts['train']:,} rows to train on, {counts['test']:,} held "
         f"out; {counts['dropped']:,} entries left out (dropped.jsonl says why)"
     )
+
+
+def publish(args: argparse.Namespace, source) -> None:
+    """Export what was built as Parquet, push it if that is asked for, and say how it is opened."""
+    folder = parquet.export(args.output, source.CARD, args.push_to_hub)
+    size = sum(shard.stat().st_size for shard in folder.glob("data/*.parquet"))
+    print(f'{folder}: {size / 1e6:,.1f} MB of Parquet; load_dataset("{folder}") opens it')
+    if args.push_to_hub:
+        url = hub.push(folder, args.push_to_hub, args.public)
+        whose = "for everybody to see" if args.public else "private: only whom you let in on the Hub opens it"
+        print(f'{url} is up to date, {whose}; load_dataset("{args.push_to_hub}") opens it')
 
 
 def local_copy(file: sources.SourceFile, refresh: bool = False) -> Path:

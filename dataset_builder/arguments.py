@@ -39,6 +39,26 @@ def add_output_arguments(parser, name: str) -> None:
         action="store_true",
         help="replace a dataset built with other options or sources, once the new one is whole",
     )
+    group = parser.add_argument_group("the Hub (huggingface.co), and Parquet as it wants it")
+    group.add_argument(
+        "--export",
+        choices=("parquet",),
+        help="write DIR-parquet too: Parquet files with the images inside, a picture and a card; "
+        "datasets.load_dataset opens the folder, and it can be uploaded as it is",
+    )
+    group.add_argument(
+        "--push_to_hub",
+        metavar="USER/NAME",
+        help="write DIR-parquet too, and publish it as this dataset, in one commit. Private unless --public is said; "
+        "refused where the dataset is public already and --public is not said. The login is the one of `hf auth login` "
+        "or HF_TOKEN",
+    )
+    group.add_argument(
+        "--public",
+        action="store_true",
+        help="with --push_to_hub: for everybody to see, once everything is uploaded; this makes a private dataset of "
+        "that name public",
+    )
 
 
 def number(low: float, high: float):

@@ -1,7 +1,6 @@
 """Samples -> a folder that `datasets` reads as an imagefolder: built beside its place, swapped in when it is whole."""
 
 import contextlib
-import fcntl
 import functools
 import hashlib
 import importlib.metadata
@@ -12,28 +11,20 @@ import os
 import re
 import shutil
 import signal
-import string
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataset_builder import DataError
-from dataset_builder.download import is_url
+from dataset_builder import DataError, card, swap
 from dataset_builder.sources import Dropped, Sample
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-CARD_TEMPLATE = Path(__file__).resolve().parent.parent / "hub_dataset_card.md"
 VERSION = 1  # of what is written: higher, where the same options and sources would give another dataset
 PACKAGES = ("lxml", "Pillow", "resvg_py")
-
-
-def old_folder(output: Path) -> Path:
-    """Where the build that is being replaced is for the moment of the swap."""
-    return output.parent / f".{output.name}.old"
 
 
 def existing(output: Path) -> dict | None:
@@ -41,12 +32,7 @@ def existing(output: Path) -> dict | None:
 
     What a swap that was killed has left is put right first: the build before it is put back, or cleared away.
     """
-    if old_folder(output).exists():
-        if output.exists():
-            shutil.rmtree(old_folder(output), ignore_errors=True)
-        else:
-            os.rename(old_folder(output), output)
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+    if not swap.put_right(output):
         return None
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         build = json.loads((output / "build.json").read_text("utf-8"))
@@ -72,13 +58,13 @@ def differences(built: dict, asked: dict) -> list[str]:
     return changes
 
 
-def build(output: Path, samples: Iterable[Sample | Dropped], plan: dict, card: dict, num_proc: int) -> dict:
+def build(output: Path, samples: Iterable[Sample | Dropped], plan: dict, texts: dict, num_proc: int) -> dict:
     """Write the dataset to `output` and return its build.json.
 
-    `plan` is what build.json says before there is a result: source, sources, options, caption_template. An unfinished
-    build with the same plan is gone on with, one with another plan is thrown away. What was at `output` stays until the
-    new one is whole. Raises DataError where nothing is left to write or another process is at it, OSError where the
-    disk is full.
+    `plan` is what build.json says before there is a result: source, sources, options, caption_template; `texts` are the
+    source's for the card. An unfinished build with the same plan is gone on with, one with another plan is thrown away.
+    What was at `output` stays until the new one is whole. Raises DataError where nothing is left to write or another
+    process is at it, OSError where the disk is full.
     """
     packages = {name: importlib.metadata.version(name) for name in PACKAGES}
     plan = plan | {"version": VERSION, "packages": packages, "fingerprint": None}
@@ -108,40 +94,28 @@ def build(output: Path, samples: Iterable[Sample | Dropped], plan: dict, card: d
             "counts": {**counts, "dropped": len(dropped), "dropped_by_reason": reasons},
             "fingerprint": digest.hexdigest(),
         }
-        (partial / "README.md").write_text(fill_card(result, card), "utf-8")
+        (partial / "README.md").write_text(card.fill(result, texts), "utf-8")
         write_json(partial / "build.json", result)
         os.sync()  # thousands of small files: once is faster than an fsync each
-        swap_in(partial, output)
+        swap.swap_in(partial, output)
     return result
 
 
 @contextlib.contextmanager
 def open_partial(output: Path, plan: dict) -> Iterator[Path]:
     """The working folder, locked, empty or holding what an unfinished build with the same plan has drawn."""
-    partial = output.parent / f".{output.name}.partial"
-    partial.mkdir(parents=True, exist_ok=True)
-    lock = os.open(partial, os.O_RDONLY)  # the folder itself: a lock file would be one more thing to clear away
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"another process is building {output} at the moment") from None
-        except OSError:
-            pass  # a file system without locks
+    with swap.partial_folder(output) as partial:
         begun = None
         with contextlib.suppress(OSError, ValueError):
             begun = json.loads((partial / "build.json").read_text("utf-8"))
         if not isinstance(begun, dict) or {key: begun.get(key) for key in plan} | {"fingerprint": None} != plan:
             if begun:
                 print(f"an unfinished build of {output} from other options or sources is thrown away", file=sys.stderr)
-            for entry in partial.iterdir():
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            swap.empty(partial)
             write_json(partial / "build.json", plan)
         for leftover in partial.rglob("*.tmp"):
             leftover.unlink()
         yield partial
-    finally:
-        os.close(lock)
 
 
 def choose(samples: Iterable[Sample | Dropped], options: dict) -> tuple[list[tuple[str, Sample]], list[Dropped]]:
@@ -211,7 +185,7 @@ def draw_one(task: tuple[Path, Callable[[], "Image"], dict[str, str]]) -> tuple[
             text.add_text(key, value)
         png = io.BytesIO()
         image.save(png, "PNG", pnginfo=text)
-        write_whole(path, png.getvalue())
+        swap.write_whole(path, png.getvalue())
     return hashlib.sha256(image.tobytes()).hexdigest(), ""
 
 
@@ -225,27 +199,15 @@ def fault(image: "Image") -> str:
     return "blank image" if darkest > 254 else ""
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def write_json(path: Path, content: dict) -> None:
     """Write build.json."""
-    write_whole(path, (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode())
+    swap.write_whole(path, (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode())
 
 
 def write_lines(path: Path, rows: list[dict]) -> None:
     """Write a .jsonl."""
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    write_whole(path, lines.encode(errors="backslashreplace"))  # a file name may hold what UTF-8 cannot
+    swap.write_whole(path, lines.encode(errors="backslashreplace"))  # a file name may hold what UTF-8 cannot
 
 
 def dropped_row(entry: Dropped) -> dict:
@@ -253,40 +215,3 @@ def dropped_row(entry: Dropped) -> dict:
     code = re.match(r"[0-9a-f]{5,6}(?![0-9a-z])", entry.name)
     character = chr(int(code[0], 16)) if code and int(code[0], 16) <= 0x10FFFF else None
     return {"name": entry.name, "character": character, "reason": entry.reason}
-
-
-def swap_in(partial: Path, output: Path) -> None:
-    """Put the whole build in its place; the one before it goes only then."""
-    aside = old_folder(output)
-    shutil.rmtree(aside, ignore_errors=True)
-    if output.exists():
-        os.rename(output, aside)
-    os.rename(partial, output)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def fill_card(result: dict, card: dict) -> str:
-    """The dataset card: hub_dataset_card.md with this build's counts, options and credits."""
-    counts, options = result["counts"], result["options"]
-    total = counts["train"] + counts["test"]
-    sizes = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-    splits = [split for split in ("train", "test") if counts[split]]
-    return string.Template(CARD_TEMPLATE.read_text("utf-8")).substitute(
-        card,
-        size=next((size for limit, size in sizes if total < limit), "1M<n<10M"),
-        data_files="\n".join(f"      - split: {split}\n        path: {split}/**" for split in splits),
-        counts="\n".join(f"| {split} | {counts[split]:,} |" for split in splits),
-        images=f"{counts['images']:,}",
-        resolution=options["resolution"],
-        dropped="\n".join(f"| {reason} | {n:,} |" for reason, n in counts["dropped_by_reason"].items()) or "| | 0 |",
-        sources="\n".join(
-            f"| {s['name']} | {given} | {s['date'] or 'not said'} | {s['licence']} | `{s['sha256']}` |"
-            for s in result["sources"]
-            # Whose disk a file was on is nobody's business once the card is published.
-            for given in [s["given"] if is_url(s["given"]) else Path(s["given"]).name]
-        ),
-        options="\n".join(f"- `--{key}`: {value}" for key, value in options.items()),
-        source=result["source"],
-        caption_template=result["caption_template"],
-        fingerprint=result["fingerprint"],
-    )

@@ -25,12 +25,15 @@ CARD = {
 - The meanings, stroke counts, radicals and grades are from
   [KANJIDIC2](https://www.edrdg.org/wiki/index.php/KANJIDIC_Project), the property of the
   [Electronic Dictionary Research and Development Group](https://www.edrdg.org/), used in conformance with the Group's
-  [licence](https://www.edrdg.org/edrdg/licence.html) (CC BY-SA 4.0).
+  [licence](https://www.edrdg.org/edrdg/licence.html)
+  ([CC BY-SA 4.0](https://creativecommons.org/licenses/by-sa/4.0/)); changed: only the English meanings were taken,
+  remarks such as "(kokuji)" and the numbers of radicals left out, the rest joined by commas into captions.
 - The drawings and components are from [KanjiVG](https://kanjivg.tagaini.net), copyright (C) 2009-2026 Ulrich Apel and
   contributors, [CC BY-SA 3.0](https://creativecommons.org/licenses/by-sa/3.0/); changed: the strokes were drawn as
   images, their numbers left out.
 
-The dataset, which is built upon both, is under [CC BY-SA 4.0](https://creativecommons.org/licenses/by-sa/4.0/).""",
+The dataset, which is built upon both, is under
+[CC BY-SA 4.0](https://creativecommons.org/licenses/by-sa/4.0/), as the first asks and the second allows.""",
 }
 ORIGIN = {
     "Source": "KanjiVG, https://kanjivg.tagaini.net",
@@ -79,7 +82,7 @@ def add_character_arguments(parser) -> None:
         default=kanjivg.PEN,
         metavar="UNITS",
         help="width of the pen, of the canvas's 109 units; the canvas widens with it, so that nothing is cut off "
-        "(default: %(default)s, KanjiVG's own)",
+        "(KanjiVG's own is 3; default: %(default)s)",
     )
     drawing.add_argument(
         "--margin",

@@ -60,3 +60,25 @@ def rows(path: Path) -> list[dict]:
 def content(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, hidden ones too, with its bytes."""
     return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+def assert_same_rows(imagefolder: Path, opened: dict) -> int:
+    """`opened`, of load_dataset, has the splits, columns, types, rows, PNG bytes and pixels of an imagefolder.
+
+    Returns the number of rows.
+    """
+    from datasets import Image, load_dataset
+
+    wanted = load_dataset("imagefolder", data_dir=str(imagefolder), cache_dir=str(imagefolder.parent / "cache"))
+    assert list(opened) == list(wanted)
+    for split in wanted:
+        assert opened[split].features == wanted[split].features
+        assert opened[split].column_names == wanted[split].column_names
+        files = opened[split].cast_column("image", Image(decode=False))["image"]
+        for row, wanted_row, file in zip(opened[split], wanted[split], files, strict=True):
+            image, wanted_image = row.pop("image"), wanted_row.pop("image")
+            path = Path(wanted_image.filename)
+            assert row == wanted_row
+            assert file == {"bytes": path.read_bytes(), "path": path.name}
+            assert image.mode == wanted_image.mode and image.tobytes() == wanted_image.tobytes()
+    return sum(opened.num_rows.values())

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 
 import pytest
 
@@ -34,6 +35,15 @@ import pytest
         (["starter", "--caption_template", "{meanings}"], "--caption_style template"),
         (["starter", "--caption_style", "template", "--caption_template", "a {kanji}"], "no field {kanji}"),
         (["starter", "--kanjivg", "x"], "--kanjivg"),
+        (["starter", "--export", "csv"], "invalid choice: 'csv'"),
+        (["starter", "--public"], "--push_to_hub USER/NAME"),
+        (["starter", "--export", "parquet", "--public"], "--push_to_hub USER/NAME"),
+        *(
+            (["starter", "--push_to_hub", name], "not of the form USER/NAME")
+            for name in ("", "name", "user/", "/name", "a/b/c", "user/two words", "user/..", "user/a--b", "user/a.git")
+        ),
+        (["starter", "--push_to_hub", f"user/{'x' * 100}"], "not of the form USER/NAME"),
+        (["starter", "--push_to_hub", "https://huggingface.co/datasets/user/name"], "not of the form USER/NAME"),
     ],
 )
 def test_a_wrong_command_is_one_line_and_writes_nothing(build, tmp_path, arguments, complaint):
@@ -47,7 +57,8 @@ def test_help_names_every_source_and_needs_nothing_heavy(start):
     said, imported = process.communicate()
     assert process.returncode == 0 and "kanji " in said and "starter " in said
     names = set(re.findall(r"\| +([\w.]+)$", imported, re.M))
-    assert "argparse" in names and names.isdisjoint({"torch", "datasets", "numpy", "PIL.Image", "resvg_py", "tqdm"})
+    heavy = {"torch", "datasets", "huggingface_hub", "httpx", "pyarrow", "numpy", "PIL.Image", "resvg_py", "tqdm"}
+    assert "argparse" in names and names.isdisjoint(heavy)
 
 
 @pytest.mark.parametrize("name", ["kanji", "starter"])
@@ -90,4 +101,19 @@ def test_the_card_is_valid_and_credits_both_sources_as_they_ask(small, build, tm
         "https://creativecommons.org/licenses/by-sa/3.0/",
     ):
         assert credit in card
+    assert card.count("changed:") == 2  # CC BY-SA wants it said
     assert "30 images" in card and "| no drawing in KanjiVG | 1 |" in card and "$" not in card
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--test_fraction", "0", "--one_row_per_meaning", "--max_samples", "7"],
+        ["--caption_style", "template", "--caption_template", "it's {meanings}, {stroke_count} strokes"],
+    ],
+)
+def test_the_command_in_the_card_asks_for_the_same_dataset(small, build, tmp_path, options):
+    build(*small, *options)
+    card = (tmp_path / "out" / "README.md").read_text("utf-8")
+    command = shlex.split(re.search(r"^python -m dataset_builder (.*)$", card, re.M)[1])
+    assert build(*command, *small[1:5]) == (0, "")  # recognised as the one that is there

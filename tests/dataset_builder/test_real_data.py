@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_sources import rows
+from small_sources import assert_same_rows, rows
 
-from dataset_builder import kanjivg
+from dataset_builder import kanjivg, parquet
 from dataset_builder.__main__ import main
+from dataset_builder.sources import kanji
 
 RESOLUTION = 64
 
@@ -124,3 +125,14 @@ def test_the_release_of_single_svgs_gives_the_same_drawings(shared_data, drawing
     assert {
         drawing.character: drawing for drawing in kanjivg.read(shared_data / "kanjivg-20260513-main.zip")
     } == drawings
+
+
+def test_exported_as_parquet_in_several_shards_all_6414_rows_come_back_equal(real, tmp_path, monkeypatch):
+    from datasets import load_dataset
+
+    monkeypatch.setattr(parquet, "SHARD_SIZE", "2MB")
+    folder = parquet.export(real, kanji.CARD)
+    shards = sorted(folder.glob("data/train-*.parquet"))
+    assert [shard.name for shard in shards] == [f"train-{n:05}-of-{len(shards):05}.parquet" for n in range(len(shards))]
+    assert len(shards) > 2 and all(shard.stat().st_size < 2.3e6 for shard in shards)
+    assert assert_same_rows(real, load_dataset(str(folder), cache_dir=str(tmp_path))) == 6414
