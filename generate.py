@@ -1,6 +1,8 @@
 """Draw characters for words: python generate.py MODEL "word" ... [--prompts FILE] [--flag value ...]
 
-MODEL is the folder of a run (runs/quickstart), or of a checkpoint in it (runs/quickstart/checkpoint-500).
+MODEL is the folder of a run (runs/quickstart), or of a checkpoint in it (runs/quickstart/checkpoint-500), whichever
+script trained it; or of a Stable Diffusion that something else saved, or its name on the Hugging Face Hub: the base
+model, for the pictures before (CompVis/stable-diffusion-v1-4).
 Images go to outputs/NAME/WORD/SEED.png, with all settings in each file, and a labelled sheet.png and an index.html
 beside them. What is there already with the same settings is not drawn again.
 """
@@ -21,7 +23,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 
-from models.open import caption_template, find_model, fingerprint, open_model
+from models.find import caption_template, find_model, fingerprint
+from models.open import open_model
 from sheet import contact_sheet, web_page
 
 SCHEDULERS = (  # those of diffusers that need no further package
@@ -52,6 +55,11 @@ def draw(pipe, prompts, seeds, batch_size=8, negative_prompt="", **settings):
     for start in range(0, len(prompts), batch_size):
         batch = list(prompts[start : start + batch_size])
         generators = [torch.Generator().manual_seed(seed) for seed in seeds[start : start + batch_size]]
+        if factor := getattr(pipe, "vae_scale_factor", None):  # it would draw other noise in half precision
+            sides = [(settings.get(side) or pipe.unet.config.sample_size * factor) for side in ("height", "width")]
+            shape = (pipe.unet.config.in_channels, *(side // factor for side in sides))
+            noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+            settings["latents"] = noise.to(pipe.unet.dtype)
         negative = [negative_prompt] * len(batch) if negative_prompt else None
         yield from pipe(prompt=batch, negative_prompt=negative, generator=generators, **settings).images
 
@@ -131,10 +139,16 @@ def load(model, scheduler=SCHEDULERS[0], dtype="fp32", device=None):
     import diffusers
     import torch
     import transformers
+    from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
 
     diffusers.utils.logging.set_verbosity_error()  # it wonders at a config that says how weights were averaged
     diffusers.utils.logging.disable_progress_bar()  # over the files of a model, a blink long
-    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()  # of a prompt that is too long it says "errors"; but it is cut,
+    logging.getLogger("diffusers.pipelines.stable_diffusion").setLevel(logging.WARNING)  # and this one says where
+    downloads_are_shown = not are_progress_bars_disabled()
+    transformers.utils.logging.disable_progress_bar()  # and with its own the bars of downloads
+    if downloads_are_shown:
+        enable_progress_bars()
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     pipe = open_model(model, getattr(torch, DTYPES[dtype]), device)
     pipe.set_progress_bar_config(disable=True)
@@ -187,8 +201,11 @@ def generate(args, words, saved, template, output):
     try:
         for image, place in zip(tqdm(images, "drawing", len(todo), unit="image", disable=not todo), todo, strict=True):
             save(image, place.file, record(place) | versions)
-    except torch.OutOfMemoryError:
-        raise ValueError(f"{pipe.device} is out of memory: a --batch_size below {args.batch_size} needs less") from None
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "memory" not in str(error):  # the latter on the CPU
+            raise
+        less = f"a --batch_size below {args.batch_size}" if args.batch_size > 1 else "a smaller --resolution"
+        raise ValueError(f"{pipe.device} is out of memory: {less} needs less") from None
     print(f"{len(todo)} images drawn, {len(planned) - len(todo)} were there already")
     title = f"{saved.name}: {args.scheduler}, {steps} steps, guidance {guidance:g}, seed {args.seed}"
     show(planned, output, title, settings | {"seed": str(args.seed)} | versions)
@@ -233,7 +250,7 @@ def main():
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("model", metavar="MODEL", help="a run's folder, or a checkpoint-N folder in it")
+    add("model", metavar="MODEL", help="folder of a run or a checkpoint-N in it, or USER/NAME on the Hub")
     add("words", metavar="word", nargs="*", help="what to draw, a word or a phrase")
     add("--prompts", metavar="FILE", help="more words, one a line; lines that start with # are passed over")
     add("--output", type=Path, metavar="DIR", help="where images go (outputs/NAME, the run's name)")
