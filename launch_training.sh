@@ -26,8 +26,8 @@ python=$(launch/environment.sh requirements.txt)
 export HF_HUB_DISABLE_TELEMETRY=1 HF_UPDATE_DOWNLOAD_COUNTS=0
 
 # ---- data ---------------------------------------------------------------------------------------------------------
-# The recipe says which. It is checked before anything is built: -> recipe, script, flags, output_dir, build, check,
-# accelerate_config. So is what it is to run on: -> accelerate, devices.
+# The recipe says which. It is checked before anything is built: -> recipe, script, flags, output_dir, build, base_model,
+# check, accelerate_config. So is what it is to run on: -> accelerate, devices.
 
 answers=$("$python" -m launch.flags "$caller" "$@")
 eval "$answers"
@@ -38,9 +38,14 @@ if [[ $build && ! $check ]]; then
     echo "Building data/$build: python -m dataset_builder $build"
     "$python" -m dataset_builder "$build"
 fi
+if [[ $base_model && ! $check ]]; then
+    echo "Making $base_model: python -m models.tiny_stable_diffusion $base_model"
+    "$python" -m models.tiny_stable_diffusion "$base_model"
+fi
 
 # ---- check --------------------------------------------------------------------------------------------------------
-# What runs/NAME holds already says what is left to do: -> state (new, resume or done), resume (a checkpoint).
+# What runs/NAME holds already says what is left to do: -> state (new, resume or done), resume (a checkpoint). Then what
+# would go wrong later is said now.
 
 answers=$("$python" -m launch.record check "$recipe" "$script" "${flags[@]}")
 eval "$answers"
@@ -55,10 +60,14 @@ case $state in
     resume) echo "Run       $output_dir, going on from ${resume:-where --resume_from_checkpoint says}" ;;
     done) echo "Run       $output_dir, which is done: nothing left to train" ;;
 esac
+if [[ $state != "done" ]]; then
+    "$python" -m launch.preflight "${check:-launch}" "$accelerate_config" "$recipe" "$script" "${flags[@]}" \
+        ${resume:+"--resume_from_checkpoint=$resume"}
+fi
 if [[ $check ]]; then
     [[ ! $build ]] || echo "Data      data/$build is not there yet: python -m dataset_builder $build comes first"
     printf 'Command  ' && printf ' %q' "${train[@]}" && printf '\n'
-    echo "All is well; nothing was trained (--check)."
+    echo "Nothing was trained (--check)."
     exit
 fi
 

@@ -22,6 +22,7 @@ import yaml
 from launch.script import script_path
 
 DEFAULT_RECIPE = "recipes/train_text_to_glyph/quickstart.yaml"
+TINY_MODEL = "runs/tiny-stable-diffusion"  # made by models/tiny_stable_diffusion.py where it is missing
 PLAIN_NUMBER = re.compile(r"[-+]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][-+]?\d+)?")  # reads the same in YAML and Python
 VALUELESS = ("store_true", "store_false", "store_const", "append_const", "count")  # argparse's actions without a value
 NEGATIVE_NUMBER = re.compile(r"-\d+|-\d*\.\d+")  # what argparse takes for a value although it starts with "-"
@@ -42,6 +43,7 @@ class Flag(NamedTuple):
     type: str | None  # name of the converting function
     choices: list | None
     required: bool
+    default: Any  # None where there is none, or the source computes it
 
 
 def read_recipe(path: Path) -> dict[str, Setting]:
@@ -163,6 +165,7 @@ def script_flags(script: Path) -> dict[str, Flag]:
             type=getattr(options.get("type"), "id", None),
             choices=list(choices) if choices else None,
             required=_literal(options.get("required")) is True,
+            default=_literal(options.get("default")),
         )
         flags.update(dict.fromkeys(names, flag))
     return flags
@@ -182,6 +185,8 @@ def check(settings: dict[str, Setting], flags: dict[str, Flag], recipe: Path, sc
         if key not in flags:
             near = difflib.get_close_matches(key, flags, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
+            others = [path for path in sorted(script.parent.glob("train_*.py")) if key in script_flags(path)]
+            hint += f"; it belongs to {', '.join(path.name for path in others)}" if others else ""
             raise ValueError(f"{where}: {script.name} has no flag --{key}{hint}")
         flag = flags[key]
         values = [] if value is True else value if isinstance(value, list) else [value]
@@ -199,8 +204,6 @@ def check(settings: dict[str, Setting], flags: dict[str, Flag], recipe: Path, sc
     for flag in flags.values():
         if flag.required and not settings.keys() & set(flag.names):
             raise ValueError(f"{recipe}: {script.name} needs --{flag.names[0]}: add `{flag.names[0]}: VALUE`")
-    if "output_dir" not in settings:
-        raise ValueError(f"{recipe}: no output_dir: add `output_dir: runs/NAME`")
 
 
 def _is_number(text: str, kind: str) -> bool:
@@ -234,7 +237,7 @@ def builder(data_dir: str) -> str:
 
 
 def main(caller: str, *argv: str) -> None:
-    """Prints the answers: recipe, script, flags, output_dir, build, accelerate_config and check."""
+    """Prints the answers: recipe, script, flags, output_dir, build, base_model, accelerate_config and check."""
     words = [word for word in argv if word != "--check"]
     accelerate_config = Path("accelerate_config.yaml")
     for place, word in enumerate(words):
@@ -250,13 +253,25 @@ def main(caller: str, *argv: str) -> None:
         known = "\n".join(f"  {path}" for path in sorted(Path("recipes").glob("*/*.yaml")))
         raise ValueError(f"no recipe {recipe}; there are:\n{known}")
 
-    script = script_path(recipe.absolute().parent.name)
     settings = read_recipe(recipe) | read_command_line(words)
-    check(settings, script_flags(script), recipe, script)
-    build = builder(settings["train_data_dir"].value) if "train_data_dir" in settings else ""
+    name = recipe.absolute().parent.name
+    try:
+        script = script_path(name)
+        check(settings, script_flags(script), recipe, script)
+    except OSError as error:  # no way to fetch it: the rest can be looked at all the same
+        if "--check" not in argv:
+            raise
+        script = Path(f"{name}.py")
+        print(f"Not seen  the flags of {script}: {error}", file=sys.stderr)
+    texts = {key: setting.value for key, setting in settings.items() if isinstance(setting.value, str)}
+    if "output_dir" not in texts:
+        raise ValueError(f"{recipe}: no output_dir: add `output_dir: runs/NAME`")
+    make_model = texts.get("pretrained_model_name_or_path") == TINY_MODEL and not Path(TINY_MODEL).exists()
 
-    answers = {"recipe": recipe, "script": script, "output_dir": settings["output_dir"].value, "build": build}
-    answers |= {"accelerate_config": accelerate_config, "check": "yes" if "--check" in argv else ""}
+    answers = {"recipe": recipe, "script": script, "output_dir": texts["output_dir"]}
+    answers |= {"build": builder(texts["train_data_dir"]) if "train_data_dir" in texts else ""}
+    answers |= {"base_model": TINY_MODEL if make_model else "", "accelerate_config": accelerate_config}
+    answers |= {"check": "check" if "--check" in argv else ""}
     print("\n".join(f"{name}={shlex.quote(str(value))}" for name, value in answers.items()))
     print(f"flags=({shlex.join(to_argv(settings))})")
 

@@ -29,6 +29,8 @@ LENGTH = ("max_train_steps", "num_train_epochs")
 # What may differ when a run goes on: how long, how often something is saved or drawn, and where it is logged.
 HARMLESS = (*LENGTH, "checkpointing_", "checkpoints_total_limit", "validation_", "num_validation_images", "report_to")
 HARMLESS += ("logging_dir", "tracker_", "resume_from_checkpoint", "output_dir", "dataloader_num_workers")
+# What models/find.py needs to know beside the weights: what they were tuned from, and how they are to be drawn with.
+DRAWING = ("pretrained_model_name_or_path", "revision", "variant", "resolution", "prediction_type")
 OWN = (".lock", "recipe.yaml", "recipe.yaml.tmp", "run.json.tmp")  # what a launch that was killed early may leave
 LOCK = 9  # the file descriptor on which launch_training.sh holds OUTPUT_DIR/.lock
 
@@ -124,8 +126,8 @@ def check(recipe: str, script: str, *flags: str) -> None:
             state = "done"
         elif "resume_from_checkpoint" in settings and settings["resume_from_checkpoint"].value != "latest":
             state = "resume"  # from where the user says
-        elif newest and "resume_from_checkpoint" in script_flags(Path(script)):
-            state, resume = "resume", newest
+        elif newest and (not Path(script).is_file() or "resume_from_checkpoint" in script_flags(Path(script))):
+            state, resume = "resume", newest  # the script is not at hand only where nothing but --check is asked for
         elif record.get("finished"):
             raise ValueError(f"{run} is finished and holds no checkpoint to go on from: choose another --output_dir")
     print(f"state={state}\nresume={shlex.quote(resume)}")
@@ -150,6 +152,7 @@ def start(recipe: str, script: str, *command: str) -> None:
         "command": command,
         "data": {"name": data["name"], "fingerprint": data["fingerprint"]},
         "caption_template": data["caption_template"],
+        **{key: settings[key].value for key in DRAWING if key in settings},
         "versions": _versions(),
         "git_commit": _git_commit(),
         "resumed_from": resume and resume.value,

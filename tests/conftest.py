@@ -1,5 +1,8 @@
 """What the tests of all rooms share: where the checkout is, and what this machine lacks."""
 
+import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +15,24 @@ ROOT = Path(__file__).resolve().parent.parent
 def root():
     """The checkout's top folder."""
     return ROOT
+
+
+def copy_checkout(folder):
+    """Puts at `folder` what git would take, for commands that write beside the code."""
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True)
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def official_scripts():
+    """diffusers' own training scripts are at hand, in the user's cache or by DIFFUSERS_EXAMPLES; else skips."""
+    for name in ("train_text_to_image", "train_text_to_image_lora"):
+        command = [sys.executable, "-c", f"from launch.script import script_path; script_path('{name}')"]
+        if subprocess.run(command, cwd=ROOT, capture_output=True).returncode:
+            pytest.skip("needs diffusers' official scripts (no way to github.com and no DIFFUSERS_EXAMPLES)")
 
 
 @pytest.fixture(scope="session")

@@ -48,10 +48,11 @@ def serve(repositories):
                 siblings = [{"rfilename": name} for name in files]
                 return self.answer(200, body=json.dumps({"id": repository, "sha": commit, "siblings": siblings}))
             if kind == "tree":
-                tree = [
-                    {"type": "file", "path": name, "size": file.stat().st_size, "oid": etag(file)}
-                    for name, file in files.items()
-                ]
+                if not (found / rest).is_dir():
+                    return self.answer(*NO_FILE)
+                deep = "recursive=true" in self.path.lower()
+                below = sorted((found / rest).rglob("*") if deep else (found / rest).iterdir())
+                tree = [listed(path, found) for path in below]
                 return self.answer(200, body=json.dumps(tree))
             if rest not in files:
                 return self.answer(*NO_FILE, commit=commit)
@@ -83,10 +84,19 @@ def serve(repositories):
 def address(url):
     """("info", "tree" or "file"; USER/NAME; REVISION or REVISION/file) of a request."""
     words = unquote(urlsplit(url).path).strip("/").split("/")
-    if words[:2] == ["api", "models"]:
-        kind = "tree" if words[4:5] == ["tree"] else "info"
+    if words[0] == "api":  # api/models/USER/NAME/tree/main
+        kind = words[4] if words[4:5] in (["tree"], ["paths-info"]) else "info"
         return kind, "/".join(words[2:4]), "/".join(words[5:])
+    words = words[words[0] == "datasets" :]  # (datasets/)USER/NAME/resolve/main/FILE
     return "file", "/".join(words[:2]), "/".join(words[3:])
+
+
+def listed(path, folder):
+    """A file or folder as a listing has it."""
+    name = path.relative_to(folder).as_posix()
+    if path.is_dir():
+        return {"type": "directory", "path": name, "oid": hashlib.sha1(name.encode()).hexdigest()}
+    return {"type": "file", "path": name, "size": path.stat().st_size, "oid": etag(path)}
 
 
 def etag(file):

@@ -3,21 +3,27 @@
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, copy_checkout
 
 README = (ROOT / "README.md").read_text("utf-8")
-COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines()]
+BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.S)
+LOOPS = [block for block in BLOCKS if block.startswith("for ")]
+COMMANDS = [line for block in BLOCKS if block not in LOOPS for line in block.splitlines()]
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.S)
 MADE = ("data/", "runs/", "outputs/", ".venv")  # by the commands, not in the checkout
 
+TINY_MODEL = "runs/tiny-stable-diffusion"
+TINY_SD = [f"--pretrained_model_name_or_path={TINY_MODEL}", "--resolution=64", "--mixed_precision=no"]
+TINY_SD += ["--max_train_samples=4", "--train_batch_size=2", "--max_train_steps=1", "--dataloader_num_workers=0"]
 TINY_UNET = ["--resolution=16", "--patch_size=1", "--layers_per_block=1", "--train_batch_size=2", "--max_train_steps=1"]
 TINY = {
+    "smoke": [],
+    "kanji-sd-v1-5": TINY_SD,
     "quickstart": [*TINY_UNET, "--block_out_channels", "32", "32", "--validation_prompts", "fire"],
     "kanji-cpu": [*TINY_UNET, "--block_out_channels", "32", "32", "32", "--validation_prompts", "fire"],
     "kanji": [*TINY_UNET, "--block_out_channels", "32", "32", "32", "32", "--validation_prompts", "fire"],
@@ -26,13 +32,7 @@ TINY = {
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """A copy of what git would take, for commands that write beside the code."""
-    copy = tmp_path_factory.mktemp("checkout") / "kanji diffusion"  # with a space, as people have them
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True)
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, copy / name)
-    return copy
+    return copy_checkout(tmp_path_factory.mktemp("checkout") / "kanji diffusion")  # with a space, as people have them
 
 
 def tiny(command, shared_data):
@@ -40,14 +40,14 @@ def tiny(command, shared_data):
     words = shlex.split(command)
     if words[0] == "./launch_training.sh" and "--check" not in words:
         recipe = re.search(r"([\w-]+)\.yaml", command)
-        if not recipe:
-            return [*words, *TINY["quickstart"]]  # the next commands draw with this run
-        return [*words, *TINY[recipe[1]], f"--output_dir=runs/tiny-{recipe[1]}"]
+        return [*words, *TINY[recipe[1] if recipe else "quickstart"]]  # later commands draw with these runs
     if words[:2] == ["python", "generate.py"]:
+        words = [TINY_MODEL if word.startswith("stable-diffusion-v1-5/") else word for word in words]
         return [sys.executable, *words[1:], "--num_inference_steps", "2"]
     if words[:3] == ["python", "-m", "dataset_builder"]:
         data = ["--kanjidic2", f"{shared_data()}/kanjidic2.xml.gz"]
         data += ["--kanjivg", f"{shared_data()}/kanjivg-20260513.xml.gz"]
+        words = words[: words.index("--push_to_hub")] if "--push_to_hub" in words else words  # a test of its own
         return [sys.executable, *words[1:], *data, "--resolution", "16", "--max_samples", "40"]
     if words[0] == "make":
         return ["make", "--dry-run", *words[1:]]  # the tests do not run themselves
@@ -58,12 +58,29 @@ def tiny(command, shared_data):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_readme_runs(command, checkout, request):
-    if "data/kanji" in command or "/kanji" in command or " kanji" in command:
+    if "/kanji" in command or " kanji" in command:
         request.getfixturevalue("shared_data")
+    if "train_text_to_image" in command or "-sd-" in command or "stable-diffusion" in command:
+        request.getfixturevalue("official_scripts")
     env = {**os.environ, "PYTHON": sys.executable, "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
     words = tiny(command, lambda: request.getfixturevalue("shared_data"))
     done = subprocess.run(words, cwd=checkout, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_loop_of_the_readme_runs(loop, checkout, request):
+    request.getfixturevalue("shared_data")
+    request.getfixturevalue("official_scripts")
+    bases = re.search(r"for base in (.*); do", loop)[1].split()
+    for base in bases:
+        subprocess.run([sys.executable, "-m", "models.tiny_stable_diffusion", checkout / base], cwd=ROOT, check=True)
+    tiny_loop = re.sub(r"(?=\ndone)", " " + " ".join(TINY_SD[1:]), loop)
+    env = {**os.environ, "PYTHON": sys.executable, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(["bash", "-ec", tiny_loop], cwd=checkout, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    runs = [checkout / "runs" / f"compare-{base.split('/')[1]}" for base in bases]
+    assert all((run / "pytorch_lora_weights.safetensors").exists() for run in runs) and len(runs) > 1
 
 
 def test_the_quickstart_leaves_what_the_readme_says(checkout):

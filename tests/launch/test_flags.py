@@ -208,6 +208,13 @@ def test_what_the_script_would_not_take_is_an_error_with_file_line_and_key(scrip
     assert message in str(error.value)
 
 
+def test_a_flag_that_only_another_script_has_is_said_to_be_its(script, recipe):
+    script.with_name("train_other.py").write_text('parser.add_argument("--rank", type=int)')
+    path = recipe("output_dir: runs/tiny\nrank: 4")
+    with pytest.raises(ValueError, match="has no flag --rank; it belongs to train_other"):
+        flags.check(read_recipe(path), script_flags(script), path, script)
+
+
 def test_a_required_flag_that_is_missing_is_named(script, recipe):
     path = recipe("use_ema: true")
     with pytest.raises(ValueError, match="needs --output_dir"):
@@ -247,7 +254,8 @@ def test_the_check_agrees_with_argparse_on_our_own_trainers(root):
 import argparse, runpy, sys
 def report(parser, *_, **__):
     for action in parser._actions:
-        print(*sorted(n[2:] for n in action.option_strings if n.startswith("--")), action.nargs, bool(action.required))
+        print(*sorted(n[2:] for n in action.option_strings if n.startswith("--")), action.nargs, bool(action.required),
+                  repr(action.default or None))
     sys.exit()
 argparse.ArgumentParser.parse_args = argparse.ArgumentParser.parse_known_args = report
 runpy.run_path({str(trainer)!r}, run_name="__main__")
@@ -255,6 +263,7 @@ runpy.run_path({str(trainer)!r}, run_name="__main__")
         answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
         expected = {line for line in answer.stdout.splitlines() if not line.startswith("help ")}
         found = {
-            f"{' '.join(sorted(flag.names))} {flag.nargs} {flag.required}" for flag in script_flags(trainer).values()
+            f"{' '.join(sorted(flag.names))} {flag.nargs} {flag.required} {flag.default or None!r}"
+            for flag in script_flags(trainer).values()
         }
         assert found == expected

@@ -152,7 +152,7 @@ def test_a_check_writes_nothing(checkout):
     answer = checkout.launch("--check")
     assert answer.returncode == 0, answer.stderr
     assert "data/tiny is not there yet" in answer.stdout
-    assert "nothing was trained" in answer.stdout
+    assert "Nothing was trained" in answer.stdout
     assert checkout.files() == before
 
 
