@@ -84,9 +84,9 @@ def precision_traps(launch: Launch) -> Findings:
         yield "Warning", "fp16 on the CPU has no gradient scaler, so small gradients become 0: --mixed_precision=no"
     elif launch.precision == "bf16" and not launch.on_gpu and launch.args.get("validation_prompts"):
         yield (
-            "Error",
-            f"bf16{source} on the CPU with --validation_prompts fails when the training is done: the script mixes "
-            "precisions in its last drawings; --mixed_precision=no",
+            "Warning",
+            f"bf16{source} on the CPU with --validation_prompts ends in an error once the model is saved: the script "
+            "mixes precisions in its last drawings; --mixed_precision=no",
         )
     elif launch.precision == "bf16" and launch.lora:
         yield (

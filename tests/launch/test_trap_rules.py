@@ -31,7 +31,11 @@ def complaints(findings):
         ({"script": LORA, "mixed_precision": "bf16"}, "Warning", "--mixed_precision=fp16 keeps it"),
         ({"script": LORA, "mixed_precision": "fp16", "on_gpu": False}, "Warning", "--mixed_precision=no"),
         ({"script": SDXL, "mixed_precision": "fp16", "on_gpu": False}, "Error", "needs a GPU"),
-        ({"mixed_precision": "bf16", "on_gpu": False, "validation_prompts": ["fire"]}, "Error", "--mixed_precision=no"),
+        (
+            {"mixed_precision": "bf16", "on_gpu": False, "validation_prompts": ["fire"]},
+            "Warning",
+            "once the model is saved",
+        ),
         ({"configured": "fp16", "on_gpu": False}, "Error", "fp16 (from accelerate's config) needs a GPU"),
         ({"enable_xformers_memory_efficient_attention": True, "on_gpu": False}, "Error", "needs a GPU"),
         ({"use_ema": True, "offload_ema": True, "on_gpu": False}, "Error", "--offload_ema needs a GPU"),
