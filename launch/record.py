@@ -22,6 +22,7 @@ from pathlib import Path
 
 import yaml
 
+from launch import hub
 from launch.flags import PLAIN_NUMBER, Setting, read_command_line, read_recipe, script_flags
 from launch.resume import newest_whole_checkpoint
 
@@ -80,11 +81,25 @@ def is_longer(old: dict[str, Setting], new: dict[str, Setting]) -> bool:
     return False
 
 
+def told_by_card(dataset: str) -> dict:
+    """{fingerprint, caption_template} that the card of one of our published datasets tells, as far as it can be had."""
+    try:
+        card = hub.read("dataset", dataset, "README.md", None, timeout=5) if dataset else ""
+    except (OSError, ValueError):
+        card = ""
+    fingerprint = re.search(r"^Fingerprint of the content: `(\w+)`", card, re.MULTILINE)
+    template = re.search(r"caption to draw a new word by is `([^`\n]+)`", card)
+    return {
+        "fingerprint": fingerprint and fingerprint[1],
+        "caption_template": template[1] if template else "{meanings}",
+    }
+
+
 def data_of(settings: dict[str, Setting]) -> dict:
     """{name, fingerprint, caption_template} of the data that a run is trained on."""
     if "train_data_dir" not in settings:
-        name = settings["dataset_name"].value if "dataset_name" in settings else None
-        return {"name": name, "fingerprint": None, "caption_template": "{meanings}"}
+        name = settings["dataset_name"].value if "dataset_name" in settings else ""
+        return {"name": name or None, **told_by_card(name)}
     folder = Path(settings["train_data_dir"].value)
     file = folder.parent / "build.json"
     try:

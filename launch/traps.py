@@ -22,6 +22,10 @@ NOTES = {
     "convolutions, no cached latents or text embeddings",
 }
 
+# What ends in an error, or in no training, at 0 and below.
+AT_LEAST_1 = ("train_batch_size", "gradient_accumulation_steps", "resolution", "rank", "max_train_steps")
+AT_LEAST_1 += ("num_train_epochs", "checkpointing_steps", "checkpoints_total_limit", "validation_epochs")
+
 Findings = Iterator[tuple[str, str]]
 
 
@@ -80,13 +84,19 @@ def precision_traps(launch: Launch) -> Findings:
             "fp16 in accelerate's config alone leaves the adapter in fp16, and the first step ends with \"Attempting "
             'to unscale FP16 gradients": add `mixed_precision: fp16` to the recipe',
         )
+    elif launch.precision == "fp16" and not launch.on_gpu and launch.args.get("validation_prompt"):
+        yield (
+            "Error",
+            f"fp16{source} on the CPU with --validation_prompt ends in an error at the first validation, before "
+            "anything is saved: --mixed_precision=no",
+        )
     elif launch.precision == "fp16" and not launch.on_gpu:
         yield "Warning", "fp16 on the CPU has no gradient scaler, so small gradients become 0: --mixed_precision=no"
     elif launch.precision == "bf16" and not launch.on_gpu and launch.args.get("validation_prompts"):
         yield (
-            "Warning",
-            f"bf16{source} on the CPU with --validation_prompts ends in an error once the model is saved: the script "
-            "mixes precisions in its last drawings; --mixed_precision=no",
+            "Error",
+            f"bf16{source} on the CPU with --validation_prompts ends in an error at the last drawings, for which the "
+            "script mixes precisions: --mixed_precision=no",
         )
     elif launch.precision == "bf16" and launch.lora:
         yield (
@@ -102,9 +112,9 @@ def data_flag_traps(launch: Launch) -> Findings:
         yield "Error", "no data: add `train_data_dir: data/NAME/train`, or `dataset_name: USER/NAME` of the Hub"
     if name and folder and launch.official and name != "imagefolder":
         yield (
-            "Warning",
-            f"--train_data_dir={folder} is taken for a folder inside of the dataset {name}, not of this machine: "
-            "leave one of --train_data_dir and --dataset_name out",
+            "Error",
+            f"--train_data_dir={folder} would be looked for inside of the dataset {name}: in a recipe, write "
+            "`dataset_name` in place of `train_data_dir`",
         )
     elif name and folder and not launch.official:
         yield "Error", "--train_data_dir and --dataset_name are both named: leave one out"
@@ -132,7 +142,7 @@ def optimizer_traps(launch: Launch, schedule: Schedule | None) -> Findings:
         yield (
             "Warning",
             f"the warm-up of {warmup:,} steps{default} is as long as the training of {schedule.steps:,}: the learning "
-            f"rate never arrives; --lr_warmup_steps={schedule.steps // 20}",
+            f"rate never arrives; --lr_warmup_steps={max(schedule.steps // 20, 1)}",
         )
     if args.get("scale_lr") and schedule and args.get("learning_rate"):
         rate = args["learning_rate"] * schedule.images_per_step
@@ -192,9 +202,6 @@ def hub_traps(launch: Launch, schedule: Schedule | None, checkpoint_bytes: int |
 
 def checkpoint_traps(launch: Launch, schedule: Schedule | None) -> Findings:
     args = launch.args
-    for flag in ("checkpointing_steps", "validation_epochs"):
-        if launch.official and args.get(flag) == 0:
-            yield "Error", f"--{flag}=0 ends in a division by zero: leave it out, or name a large number"
     if launch.official and args.get("checkpoints_total_limit") == 1:
         yield (
             "Warning",
@@ -228,7 +235,10 @@ def resume_traps(launch: Launch, schedule: Schedule | None) -> Findings:
             return
     name = os.path.basename(resume)  # of which the scripts look for no more, in the output folder
     match = CHECKPOINT.fullmatch(name)
-    problem = damage(run / name) if match else "it is not called checkpoint-STEP"
+    if os.path.dirname(resume) and Path(resume).parent.resolve() != run.resolve():
+        yield "Warning", f"--resume_from_checkpoint={resume}: the script takes the {name} in {run}, and not that one"
+    problem = "it is not called checkpoint-STEP" if not match else "" if (run / name).is_dir() else "it is not there"
+    problem = problem or damage(run / name)
     if problem:
         yield "Error", f"--resume_from_checkpoint={resume}: {run / name} is no whole checkpoint ({problem})"
         return
@@ -266,11 +276,11 @@ def validation_traps(launch: Launch, schedule: Schedule | None) -> Findings:
     one_text = isinstance(prompts, str)
     images = args.get("num_validation_images", 1) if one_text else len(prompts)
     rounds = math.ceil(epochs / every) + 1
-    when = "after every epoch" if every == 1 else f"after epochs 1, {1 + every}, ..."
-    text = (
-        f"{rounds:,} rounds of validation, {rounds * images:,} images in all, {when} and at the end; "
-        "each loads the whole pipeline anew beside the training"
+    when = (
+        "after every epoch" if every == 1 else f"after epoch 1, {1 + every}, ..." if epochs > every else "after epoch 1"
     )
+    text = f"{rounds:,} rounds of validation, {rounds * images:,} images in all, {when} and at the end"
+    text += "; each loads all of the pipeline but the unet once more" if launch.lora else ""
     if rounds > 20 or (rounds > 6 and "validation_epochs" not in launch.said):
         yield "Warning", f"{text}; --validation_epochs={max(epochs // 5, every + 1)}"
     else:

@@ -169,7 +169,7 @@ def _nothing_there(path, folder, run):
     if folder != run and any((run / file).is_file() for file in ("model_index.json", "run.json")):
         return f"{path} is not a whole checkpoint: no weights in its unet_ema or unet, or it was not written to the end"
     if not any((run / file).is_file() for file in ("model_index.json", "run.json")):
-        return f"no model at {path}: no model_index.json in {os.path.relpath(run)}. {_near(path)}"
+        return f"no model at {path}: no model_index.json in {path}. {_near(path)}"
     if not (run / "model_index.json").is_file() and not checkpoints(run):
         return f"no model at {path}: only begun; wait a little, or launch its recipe again"
     return f"{path} has no weights yet, not even a whole checkpoint: wait, or launch its recipe again"

@@ -80,7 +80,8 @@ def _in_one_line(name, revision, error):
     if isinstance(error, (*no_answer, json.JSONDecodeError)) or status:  # the last: some other page
         reason = " ".join(str(error.__cause__ or error).split())[:150]
         why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{constants.ENDPOINT}: {reason}"
-        return (
+        hint = f"{name} is gone from the Hub, {GONE[name]} is a copy; " if name in GONE else ""
+        return hint + (
             f"{name} is neither a folder here nor whole in the cache, and the Hub is out of reach ({why}): "
             "connect, set HF_ENDPOINT to a mirror, or name a local folder"
         )

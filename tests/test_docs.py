@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from launch.processes import gpu_count
 from tests.conftest import ROOT, copy_checkout
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -68,6 +69,10 @@ def test_a_command_of_the_readme_runs(command, checkout, request):
     env = {**os.environ, "PYTHON": sys.executable, "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
     words = tiny(command, lambda: request.getfixturevalue("shared_data"))
     done = subprocess.run(words, cwd=checkout, env=env, capture_output=True, text=True)
+    if "--check" in words and "-sd-" in command and not gpu_count():
+        errors = done.stderr.splitlines()
+        assert done.returncode == 2 and errors and all("on the CPU" in error for error in errors), done.stderr
+        return
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -1,12 +1,13 @@
 """The preflight as a whole: what it shows of steps, disk, memory, data and model, and when it stops a launch."""
 
+import re
 from pathlib import Path
 
 import pytest
 from good_facts import GOOD
 from PIL import Image
 
-from launch import data_traps, footprint, hub, preflight
+from launch import data_traps, footprint, hub, preflight, traps
 from launch.flags import Setting, read_recipe, script_flags, to_argv
 from launch.script import script_path
 
@@ -71,7 +72,10 @@ def test_a_disk_that_is_too_small_is_an_error_with_the_number_of_checkpoints_tha
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 45 * 10**9}))
     assert run("train_text_to_image.py", max_train_steps=20000, **REAL) == 2
     output, errors = capsys.readouterr()
-    assert "40 x 10.3 GB for checkpoints, 5.5 GB for the model; 45.0 GB are free" in output
+    assert (
+        "40 x 10.3 GB for checkpoints, 5.5 GB for the model; what is downloaded comes on top; 45.0 GB are free"
+        in output
+    )
     assert errors == "Error     the run needs about 418.1 GB, and 45.0 GB are free: --checkpoints_total_limit=3\n"
     assert run("train_text_to_image.py", max_train_steps=20000, checkpoints_total_limit=3, **REAL) == 0
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 9 * 10**9}))
@@ -189,6 +193,26 @@ def test_images_that_a_check_had_no_time_for_are_counted(project, capsys, monkey
     assert asked == [(Path("mine"), "text", Path("model/tokenizer"), 0.35), (Path("mine"), "captions", None, 0.35)]
 
 
+@pytest.mark.parametrize("flag", traps.AT_LEAST_1)
+def test_a_zero_that_no_training_can_do_with_is_one_error_and_nothing_is_counted_with_it(project, capsys, flag):
+    assert run("train_text_to_image_lora.py", **REAL | {flag: 0}) == 2
+    assert capsys.readouterr() == ("", f"Error     --{flag}=0: it must be 1 or more\n")
+
+
+def test_a_base_model_that_is_gone_but_in_the_cache_is_used(project, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.chdir(project)
+    (project / "model_index.json").write_text("{}")
+    monkeypatch.setattr(hub, "find", lambda *_: project / "model_index.json")
+    assert hub.read("model", "runwayml/stable-diffusion-v1-5", "model_index.json", None, 0.1) == "{}"
+
+
+def test_a_real_unet_without_a_gpu_is_warned_of(project, capsys, monkeypatch):
+    monkeypatch.setattr(preflight, "gpu_count", lambda: 0)
+    run("train_text_to_image.py", **REAL)
+    assert "Warning   there is no GPU here: for 859,520,964 parameters" in capsys.readouterr().out
+
+
 def test_the_shipped_recipes_walk_into_no_trap(project, root, capsys, monkeypatch):
     """On one GPU of 24 GB. What they are said to need is in their heads."""
     monkeypatch.chdir(root)
@@ -202,3 +226,7 @@ def test_the_shipped_recipes_walk_into_no_trap(project, root, capsys, monkeypatc
         output, errors = capsys.readouterr()
         assert (status, errors) == (0, ""), recipe
         assert "Warning" not in output, recipe
+        if said := re.search(r"computed by --check and not measured yet: ([\d.]+ GB)", recipe.read_text("utf-8")):
+            assert f"Memory    {said[1]} a GPU" in output or not Path(script).is_file(), recipe
+        else:
+            assert "-sd-" not in recipe.name

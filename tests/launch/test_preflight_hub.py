@@ -126,7 +126,7 @@ MODEL, DATA = "pretrained_model_name_or_path", "dataset_name"
         (MODEL, "runs/nothing", ["is no folder"]),
         (DATA, "/nowhere/at/all", ["no such folder"]),
         (MODEL, "good/empty", ["no pipeline of diffusers"]),
-        (MODEL, "runwayml/stable-diffusion-v1-5", ["gone", "stable-diffusion-v1-5/stable-diffusion-v1-5 is the same"]),
+        (MODEL, "runwayml/stable-diffusion-v1-5", ["gone", "stable-diffusion-v1-5/stable-diffusion-v1-5 is a copy"]),
     ],
 )
 def test_what_cannot_be_had_is_an_error_that_says_what_to_do(preflight, server, kind, name, words):
@@ -219,12 +219,15 @@ def test_a_local_data_set_of_parquet_files_is_counted_by_its_card(preflight, tmp
     assert "nonsense" not in output  # the Hub has nothing to say of a folder
 
 
-def test_a_training_folder_beside_a_data_set_of_the_hub_is_not_looked_at_but_warned_of(preflight, server, tmp_path):
+def test_a_training_folder_beside_a_dataset_of_the_hub_is_an_error_and_not_looked_at(preflight, server, tmp_path):
     (tmp_path / "mine").mkdir()
-    status, output, _ = preflight("check", server, dataset_name="good/data", train_data_dir="mine")
-    assert status == 0
+    status, output, errors = preflight("check", server, dataset_name="good/data", train_data_dir="mine")
+    assert status == 2
     assert "Data      6,102 rows in good/data" in output
-    assert "Warning   --train_data_dir=mine is taken for a folder inside of the dataset good/data" in output
+    assert errors == (
+        "Error     --train_data_dir=mine would be looked for inside of the dataset good/data: in a recipe, write "
+        "`dataset_name` in place of `train_data_dir`\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -239,7 +242,7 @@ def test_a_training_folder_beside_a_data_set_of_the_hub_is_not_looked_at_but_war
             "b",
             4,
         ),
-        ("---\ndataset_info:\n  splits: [{name: test, num_examples: 3}]\n---\n", None, None),
+        ("---\ndataset_info:\n  splits: [{name: test, num_examples: 3}]\n---\n", None, 0),
         ("---\ndataset_info: [1, 2]\n---\n", None, None),
         ("---\ndataset_info:\n  splits: 3\n---\n", None, None),
         ("---\n[unclosed\n---\n", None, None),
@@ -266,6 +269,9 @@ def test_the_rows_of_a_card_are_those_of_its_train_split(card, config, rows):
         ("../a", True),
         ("~/a", True),
         ("a/b/c", True),
+        ("a--b/c", True),
+        ("a..b", True),
+        ("模型/x", True),
         ("", True),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -109,6 +110,16 @@ def test_the_data_is_named_with_its_fingerprint_and_caption_template(tmp_path, m
     build = {"fingerprint": "f1", "caption_template": "kanji: {meanings}"}
     (tmp_path / "data" / "kanji" / "build.json").write_text(json.dumps(build))
     assert tuple(record.data_of(settings(*argv)).values()) == expected
+
+
+def test_a_published_dataset_tells_fingerprint_and_caption_template_by_its_card(tmp_path, root):
+    command = [sys.executable, "-m", "dataset_builder", "starter", "--output", tmp_path / "mine", "--resolution", "32"]
+    command += ["--caption_style", "template", "--caption_template", "the kanji of {meanings}", "--export", "parquet"]
+    subprocess.run([*command, "--max_samples", "2"], cwd=root, check=True, capture_output=True)
+    of_folder = record.data_of(settings(f"--train_data_dir={tmp_path}/mine/train"))
+    of_card = record.data_of(settings(f"--dataset_name={tmp_path}/mine-parquet"))
+    assert of_card == of_folder | {"name": f"{tmp_path}/mine-parquet"}
+    assert of_card["caption_template"] == "the kanji of {meanings}"
 
 
 def test_a_damaged_build_is_named(tmp_path):

@@ -129,7 +129,7 @@ TRAPS = [
     ),
     (
         *(LORA, {"validation_prompt": "fire", "max_train_steps": "80"}, None, 0),
-        [("Warning", "21 rounds of validation, 84 images in all", "the whole pipeline anew", "--validation_epochs=4")],
+        [("Warning", "21 rounds of validation, 84 images in all", "--validation_epochs=4")],
     ),
     (
         *(FULL, {"train_data_dir": "data/mine"}, held_out, 2),
@@ -188,3 +188,11 @@ def test_what_no_flag_changes_is_always_said(checkout, script, words):
     note = checkout.launch("--check", recipe=f"recipes/{script}/tiny.yaml").stdout
     for word in words:
         assert word in note
+
+
+def test_a_launch_into_a_trap_stops_before_the_data_is_built(checkout):
+    recipe = RECIPE | {"train_data_dir": "data/tiny/train", "push_to_hub": "true"}
+    checkout.write(f"recipes/{LORA}/tiny.yaml", "".join(f"{key}: {value}\n" for key, value in recipe.items()))
+    launched = checkout.launch(recipe=f"recipes/{LORA}/tiny.yaml")
+    assert launched.returncode == 2 and "--push_to_hub without --validation_prompt" in launched.stderr
+    assert not (checkout.folder / "data").exists() and not (checkout.folder / "runs").exists()
