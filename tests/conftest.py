@@ -1,5 +1,6 @@
 """What the tests of all rooms share: where the checkout is, and what this machine lacks."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,31 @@ def shared_data():
     if not (folder / "kanjidic2.xml.gz").is_file():
         pytest.skip("needs ../shared/data (real KANJIDIC2 and KanjiVG)")
     return folder
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Threads only wait for each other on a model this small."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def generated(monkeypatch, capsys):
+    """Run the verb in this process: -> how many images it drew, and how many it said were there."""
+
+    import generate
+
+    def call(*argv):
+        monkeypatch.setattr(sys, "argv", ["generate.py", *argv])
+        generate.main()
+        return tuple(int(n) for n in re.match(r"(\d+) images drawn, (\d+) were", capsys.readouterr().out).groups())
+
+    return call
 
 
 def pytest_terminal_summary(terminalreporter):

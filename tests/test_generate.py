@@ -18,16 +18,8 @@ from tiny_run import save_tiny_run, tiny_unet, unfinish
 import generate
 from models.open import open_model
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 FAST = ("--num_inference_steps", "2", "--num_images", "2")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads only wait for each other on a model this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -40,18 +32,6 @@ def run(saved_run, tmp_path, monkeypatch):
     """runs/quick below the current folder."""
     monkeypatch.chdir(tmp_path)
     return shutil.copytree(saved_run, tmp_path / "runs" / "quick")
-
-
-@pytest.fixture
-def generated(monkeypatch, capsys):
-    """Run the verb in this process: -> how many images it drew, and how many it said were there."""
-
-    def call(*argv):
-        monkeypatch.setattr(sys, "argv", ["generate.py", *argv])
-        generate.main()
-        return tuple(int(n) for n in re.match(r"(\d+) images drawn, (\d+) were", capsys.readouterr().out).groups())
-
-    return call
 
 
 def generate_py(root, *argv, **options):

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -15,17 +14,9 @@ from PIL import Image
 
 import generate
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 FAST = ("--num_inference_steps", "2", "--num_images", "2")
 PROMPTS, SEEDS = ["fire", "a much longer prompt", "雨"], [1, 2, 3]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads only wait for each other on a model this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -41,18 +32,6 @@ def place(saved, tmp_path, monkeypatch):
     """base and runs/full in the current folder."""
     monkeypatch.chdir(tmp_path)
     return shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
-
-
-@pytest.fixture
-def generated(monkeypatch, capsys):
-    """Run the verb in this process: -> how many images it drew, and how many it said were there."""
-
-    def call(*argv):
-        monkeypatch.setattr(sys, "argv", ["generate.py", *argv])
-        generate.main()
-        return tuple(int(n) for n in re.match(r"(\d+) images drawn, (\d+) were", capsys.readouterr().out).groups())
-
-    return call
 
 
 def draw(pipe, *args, **settings):
