@@ -118,6 +118,7 @@ def check(recipe: str, script: str, *flags: str) -> None:
     """Prints state (new, resume or done) and resume (the checkpoint). Raises ValueError if the run is another one."""
     settings = read_command_line(list(flags))
     run = Path(settings["output_dir"].value)
+    refuse_company(script, settings["output_dir"].value)
     record, recorded = read_run(run)
     newest, passed_over = newest_whole_checkpoint(run)
     for line in passed_over:
@@ -176,6 +177,24 @@ def start(recipe: str, script: str, *command: str) -> None:
     }
     write_atomically(run / "recipe.yaml", f"# {recipe} and the flags of the launch, in one.\n{to_yaml(settings)}")
     write_atomically(run / "run.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+
+def refuse_company(script: str, output_dir: str) -> None:
+    """Raises ValueError if a process on this machine trains into `output_dir`, of a launch that may have been killed.
+
+    torch's launcher gives each process a session of its own and none the lock, so a kill of the launch can leave them.
+    """
+    import psutil
+
+    own = {process.pid for process in [psutil.Process(), *psutil.Process().parents()]}
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        words = process.info["cmdline"] or []
+        there = {script, f"--output_dir={output_dir}"} <= set(words) and process.info["cwd"] == os.getcwd()
+        if there and process.pid not in own:
+            raise ValueError(
+                f"{output_dir}: another launch is training there, process {process.pid}: wait for it or kill it, or "
+                "choose another --output_dir"
+            )
 
 
 def finish(output_dir: str) -> None:

@@ -122,6 +122,21 @@ def test_a_published_dataset_tells_fingerprint_and_caption_template_by_its_card(
     assert of_card["caption_template"] == "the kanji of {meanings}"
 
 
+def test_a_process_that_outlived_its_launch_is_named_and_not_trained_beside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = [sys.executable, "-c", "input()", "train.py", "--output_dir=runs/x"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as orphan:
+        try:
+            record.refuse_company("train.py", "runs/y")
+            record.refuse_company("other.py", "runs/x")
+            with pytest.raises(ValueError, match=f"process {orphan.pid}: wait for it or kill it"):
+                record.refuse_company("train.py", "runs/x")
+            monkeypatch.chdir("/")
+            record.refuse_company("train.py", "runs/x")
+        finally:
+            orphan.kill()
+
+
 def test_a_damaged_build_is_named(tmp_path):
     (tmp_path / "build.json").write_text("{")
     with pytest.raises(ValueError, match=r"build\.json cannot be read"):
