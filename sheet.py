@@ -73,14 +73,13 @@ def _wrap(text, font, width):
     return [line for line in lines if line]
 
 
-def _on_paper(image):
-    """`image` of any mode as RGB, with white where it is transparent: `convert` alone would make that black."""
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    image = image.convert("RGBA")
-    paper = Image.new("RGBA", image.size, "white")
-    paper.alpha_composite(image)
-    return paper.convert("RGB")
+def on_paper(image, mode="RGB"):
+    """`image` of any mode as `mode` ("RGB" or "L"), white where it is transparent: `convert` alone makes that black."""
+    if image.has_transparency_data:
+        paper = Image.new("RGBA", image.size, "white")
+        paper.alpha_composite(image.convert("RGBA"))
+        image = paper
+    return image.convert(mode)
 
 
 def contact_sheet(groups, title="", cell=None, columns=None):
@@ -95,7 +94,7 @@ def contact_sheet(groups, title="", cell=None, columns=None):
 
     Returns an RGB PIL image. Raises ValueError when there is no image.
     """
-    groups = [(str(label), [_on_paper(image) for image in images]) for label, images in groups]
+    groups = [(str(label), [on_paper(image) for image in images]) for label, images in groups]
     most = max((len(images) for _, images in groups), default=0)
     if not most:
         raise ValueError("a contact sheet needs at least one image")

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from models.text_to_glyph import encode_text, mean_over_tokens
+from sheet import on_paper
 
 
 def load_rows(args):
@@ -48,11 +49,7 @@ def prepare(image, resolution, channels):
 
     The image is fitted into the square on white: nothing is cut, transparent parts are paper and not black.
     """
-    if image.has_transparency_data:
-        paper = Image.new("RGBA", image.size, "white")
-        paper.alpha_composite(image.convert("RGBA"))
-        image = paper
-    image = image.convert("L" if channels == 1 else "RGB")
+    image = on_paper(image, "L" if channels == 1 else "RGB")
     # an area average when shrinking: sharper filters ring around strokes, and the ringing is cut off to grey fringes
     shrinks = max(image.size) >= resolution
     method = Image.Resampling.BOX if shrinks else Image.Resampling.LANCZOS
