@@ -157,8 +157,12 @@ def load(model, scheduler=SCHEDULERS[0], dtype="fp32", device=None):
     return pipe
 
 
-def generate(args, words, saved, template, output):
-    """Draw what is missing of `words`, then the sheet and the page of them all."""
+def draw_missing(args, saved, planned):
+    """Draw those of `planned` that are not there with the same settings.
+
+    args: what `add_drawing_flags` adds, and `model`. Returns all that an image depends on besides its word, prompt and
+    seed, and the versions, as texts. Raises ValueError for what cannot be opened or does not fit in memory.
+    """
     pipe = load(args.model, args.scheduler, args.dtype, args.device)
     import torch
 
@@ -166,7 +170,7 @@ def generate(args, words, saved, template, output):
     steps = args.num_inference_steps or own["num_inference_steps"].default
     guidance = own["guidance_scale"].default if args.guidance_scale is None else args.guidance_scale
     guidance = pipe.config["guidance_scale"] if guidance is None else guidance
-    settings = {  # all that an image depends on besides word, prompt and seed
+    settings = {
         "model": saved.name,
         "fingerprint": fingerprint(saved),
         "scheduler": args.scheduler,
@@ -180,24 +184,12 @@ def generate(args, words, saved, template, output):
     def record(image):
         return {"word": image.word, "prompt": image.prompt, "seed": str(image.seed), **settings}
 
-    planned = [
-        Planned(word, template.format(meanings=word), seed, output / folder_name(word) / f"{seed}.png")
-        for word in words
-        for seed in (image_seed(args.seed, word, number) for number in range(args.num_images))
-    ]
     todo = [image for image in planned if not is_drawn(image.file, record(image))]
     versions = {"versions": ", ".join(f"{name} {version(name)}" for name in ("diffusers", "torch", "transformers"))}
     size = {"height": args.resolution, "width": args.resolution} if args.resolution else {}
-    images = draw(
-        pipe,
-        [image.prompt for image in todo],
-        [image.seed for image in todo],
-        args.batch_size,
-        args.negative_prompt,
-        num_inference_steps=steps,
-        guidance_scale=guidance,
-        **size,
-    )
+    prompts, seeds = [image.prompt for image in todo], [image.seed for image in todo]
+    how = {"num_inference_steps": steps, "guidance_scale": guidance} | size
+    images = draw(pipe, prompts, seeds, args.batch_size, args.negative_prompt, **how)
     try:
         for image, place in zip(tqdm(images, "drawing", len(todo), unit="image", disable=not todo), todo, strict=True):
             save(image, place.file, record(place) | versions)
@@ -207,8 +199,7 @@ def generate(args, words, saved, template, output):
         less = f"a --batch_size below {args.batch_size}" if args.batch_size > 1 else "a smaller --resolution"
         raise ValueError(f"{pipe.device} is out of memory: {less} needs less") from None
     print(f"{len(todo)} images drawn, {len(planned) - len(todo)} were there already")
-    title = f"{saved.name}: {args.scheduler}, {steps} steps, guidance {guidance:g}, seed {args.seed}"
-    show(planned, output, title, settings | {"seed": str(args.seed)} | versions)
+    return settings | versions
 
 
 def show(planned, output, title, settings):
@@ -242,6 +233,26 @@ def positive(text):
     return int(text)
 
 
+def add_drawing_flags(parser):
+    """What all that draws has: how images are made of a model, a prompt and a seed."""
+    add = parser.add_argument
+    add("--seed", type=int, default=0, metavar="N", help="another number, other images (%(default)s)")
+    add("--negative_prompt", default="", metavar="TEXT", help="what to draw away from")
+    add("--scheduler", type=scheduler, default=SCHEDULERS[0], metavar="NAME", help="of diffusers (%(default)s)")
+    add("--num_inference_steps", type=positive, metavar="N", help="steps of the scheduler (the model's own default)")
+    add("--guidance_scale", type=float, metavar="X", help="how closely to follow the prompt (the model's own default)")
+    add("--resolution", type=positive, metavar="N", help="side in pixels (as trained)")
+    add("--dtype", choices=list(DTYPES), default="fp32", help="precision of the weights (%(default)s)")
+    add("--batch_size", type=positive, default=8, metavar="N", help="images at once, which changes none (%(default)s)")
+    add("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (a GPU where there is one)")
+
+
+def scheduler(text):
+    if (name := text.removesuffix("Scheduler")) not in SCHEDULERS:
+        raise argparse.ArgumentTypeError(f"no scheduler {name}: choose from {', '.join(SCHEDULERS)}")
+    return name
+
+
 def main():
     parser = argparse.ArgumentParser(
         usage='python generate.py MODEL ["word" ...] [--flag value ...]',
@@ -255,20 +266,9 @@ def main():
     add("--prompts", metavar="FILE", help="more words, one a line; lines that start with # are passed over")
     add("--output", type=Path, metavar="DIR", help="where images go (outputs/NAME, the run's name)")
     add("--num_images", type=positive, default=4, metavar="N", help="images a word (%(default)s)")
-    add("--seed", type=int, default=0, metavar="N", help="another number, other images (%(default)s)")
     add("--raw_prompt", action="store_true", help="the word is the prompt: not put into the run's caption template")
-    add("--negative_prompt", default="", metavar="TEXT", help="what to draw away from")
-    add("--scheduler", default=SCHEDULERS[0], metavar="NAME", help=f"of diffusers: {', '.join(SCHEDULERS)} (the first)")
-    add("--num_inference_steps", type=positive, metavar="N", help="steps of the scheduler (the model's own default)")
-    add("--guidance_scale", type=float, metavar="X", help="how closely to follow the prompt (the model's own default)")
-    add("--resolution", type=positive, metavar="N", help="side in pixels (as trained)")
-    add("--dtype", choices=list(DTYPES), default="fp32", help="precision of the weights (%(default)s)")
-    add("--batch_size", type=positive, default=8, metavar="N", help="images at once, which changes none (%(default)s)")
-    add("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (a GPU where there is one)")
+    add_drawing_flags(parser)
     args = parser.parse_intermixed_args()  # words on either side of the flags
-    args.scheduler = args.scheduler.removesuffix("Scheduler")
-    if args.scheduler not in SCHEDULERS:
-        parser.error(f"no scheduler {args.scheduler}: choose from {', '.join(SCHEDULERS)}")
     try:  # all that can be wrong is said before torch is loaded, which takes seconds
         words = read_words(args.words, args.prompts)
         saved = find_model(args.model)
@@ -280,7 +280,14 @@ def main():
     if saved.note:
         print(saved.note, file=sys.stderr)
     try:
-        generate(args, words, saved, template, output)
+        planned = [
+            Planned(word, template.format(meanings=word), seed, output / folder_name(word) / f"{seed}.png")
+            for word in words
+            for seed in (image_seed(args.seed, word, number) for number in range(args.num_images))
+        ]
+        settings = draw_missing(args, saved, planned)
+        how = f"{args.scheduler}, {settings['num_inference_steps']} steps, guidance {settings['guidance_scale']}"
+        show(planned, output, f"{saved.name}: {how}, seed {args.seed}", settings | {"seed": str(args.seed)})
     except (OSError, ValueError) as error:
         sys.exit(f"generate.py: {error}")
     except KeyboardInterrupt:
