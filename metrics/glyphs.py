@@ -1,0 +1,104 @@
+"""Pictures as a judge sees them: glyphs, brought to one size, margin and stroke tone."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+from tqdm import tqdm
+
+from sheet import on_paper
+
+SIDE = 48  # pixels
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+MARGIN = SIDE // 16  # of paper on each side
+SMALLEST = 0.3  # of a picture's side: a dot is not blown up to fill the square
+
+
+def normalise(image, side=SIDE):
+    """A PIL image of any size and mode -> its glyph, float32 (side, side), 0 paper to 1 ink.
+
+    Paper is what most of the picture's edge is, lighter or darker than the ink. See `fitted` for the rest.
+    """
+    image = on_paper(image, "L")
+    grey = np.asarray(image.reduce(max(1, max(image.size) // (3 * side))), dtype=np.float32) / 255
+    paper = np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]]))
+    return fitted(np.clip(paper - grey if paper >= 0.5 else grey - paper, 0, None), side)
+
+
+def fitted(ink, side=SIDE):
+    """ink (height, width), 0 where there is none -> a glyph (side, side); all 0 where nothing is drawn.
+
+    The strokes become as dark as their darkest twentieth; what is drawn fills the square but for the margin, its
+    proportions kept.
+    """
+    if ink.max() < 0.1:  # nothing that an eye would take for a stroke
+        return np.zeros((side, side), dtype=np.float32)
+    ink = np.clip(ink / np.quantile(ink[ink > ink.max() / 4], 0.95), 0, 1)
+    rows, columns = np.where(ink.max(1) > 0.3)[0], np.where(ink.max(0) > 0.3)[0]
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    longest = max(bottom - top, right - left, SMALLEST * max(ink.shape))
+    scale = (side - 2 * MARGIN * side / SIDE) / longest
+    size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
+    drawn = Image.fromarray(ink[top:bottom, left:right]).resize(size, Image.Resampling.BILINEAR)
+    glyph = Image.new("F", (side, side))
+    glyph.paste(drawn, ((side - size[0]) // 2, (side - size[1]) // 2))
+    return np.asarray(glyph)
+
+
+def read_rows(folder):
+    """The rows of an imagefolder's metadata.jsonl, each with its picture's path as `file`, beside file_name and text.
+
+    Without a metadata.jsonl the pictures' names are their words ("forest fire.png"). Raises ValueError that says
+    what is wrong with which line.
+    """
+    folder = Path(folder)
+    if not (folder / "metadata.jsonl").is_file():
+        files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in PICTURES)
+        names = [file.relative_to(folder).as_posix() for file in files]
+        words = [file.stem.replace("_", " ") for file in files]
+        return [{"file_name": n, "text": w, "file": f} for n, w, f in zip(names, words, files, strict=True)]
+    rows = []
+    for number, line in enumerate((folder / "metadata.jsonl").read_bytes().splitlines(), 1):
+        try:
+            row = json.loads(line)
+            rows.append(row | {"file": folder / row["file_name"], "text": row["text"]})
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{folder / 'metadata.jsonl'}, line {number}: not a row with file_name and text ({error})"
+            ) from None
+    return rows
+
+
+def fingerprint(dataset):
+    """What tells the data in a folder from any other: that of its build.json, or one of its files' names and dates."""
+    try:
+        if known := json.loads(Path(dataset, "build.json").read_text(encoding="utf-8")).get("fingerprint"):
+            return known
+    except (FileNotFoundError, ValueError, AttributeError):
+        pass
+    digest = hashlib.sha256()
+    for file in sorted(Path(dataset).rglob("*")):
+        if file.suffix.lower() in {".jsonl", *PICTURES}:
+            digest.update(f"{file.relative_to(dataset)}\n{file.stat().st_size}\n{file.stat().st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def load_glyphs(pictures, side=SIDE, resolution=None, label="glyphs"):
+    """Pictures, as PIL images or files, -> their glyphs, float32 (n, side, side).
+
+    resolution: they are first reduced to a square of so many pixels, as the trainers do it, so that real pictures have
+    no more detail than drawings of that size. Raises ValueError that names a file that is no picture.
+    """
+    glyphs = np.empty((len(pictures), side, side), dtype=np.float32)
+    for number, picture in enumerate(tqdm(pictures, label, unit="image", disable=len(pictures) < 500)):
+        try:
+            image = picture if isinstance(picture, Image.Image) else Image.open(picture)
+            image = on_paper(image, "L")
+        except (OSError, SyntaxError) as error:
+            raise ValueError(f"{picture} is not a whole picture: {error}") from None
+        if resolution and max(image.size) > resolution:
+            image = ImageOps.pad(image, (resolution, resolution), Image.Resampling.BOX, color="white")
+        glyphs[number] = normalise(image, side)
+    return glyphs
