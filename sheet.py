@@ -79,6 +79,8 @@ def on_paper(image, mode="RGB"):
         paper = Image.new("RGBA", image.size, "white")
         paper.alpha_composite(image.convert("RGBA"))
         image = paper
+    if image.mode.startswith("I;16"):  # `convert` alone makes white of all but the blackest
+        image = image.point(lambda value: value / 257)
     return image.convert(mode)
 
 

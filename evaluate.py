@@ -1,0 +1,280 @@
+"""Does it work? python evaluate.py MODEL [MODEL ...] --dataset data/kanji
+
+Draws the dataset's held-out meanings with each MODEL (as generate.py takes it), or takes the images that are there
+(--images DIR), and measures them beside real held-out characters: legible? novel? true to the meaning? report.html,
+report.md and report.json in outputs/NAME/report say so. What is there already is not drawn or measured again.
+"""
+
+import argparse
+import functools
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from generate import Planned, add_drawing_flags, draw, draw_missing, folder_name, image_seed, load, positive, read_words
+from models.find import caption_template, checkpoints, find_model
+from sheet import on_paper
+
+VERSION = 1  # of the measurements: figures of another are measured anew
+USUAL = ("fid", "kid", "clip_score")
+THUMBNAIL = 128  # pixels of a real picture beside a drawing
+
+
+def words_to_draw(args, saved):
+    """(words, prompts): those of --prompts, else the texts of what was held out, else of what was trained on."""
+    if args.prompts:
+        words, template = read_words([], args.prompts), caption_template(saved.run)
+        return words, [template.format(meanings=word) for word in words]
+    from metrics.glyphs import read_rows
+
+    split = "test" if Path(args.dataset, "test").is_dir() else "train"
+    words = {row["text"] for row in read_rows(Path(args.dataset, split))}
+    words = sorted(words, key=lambda word: hashlib.sha256(word.encode()).digest())  # a few of them are of all kinds
+    return words, words  # a row's text is a whole caption
+
+
+def drawings_of(args, model, saved, folder):
+    """Draw what is not there yet in `folder` -> (files, the words that they were drawn for, settings)."""
+    if saved.note:
+        print(saved.note, file=sys.stderr)
+    words, prompts = words_to_draw(args, saved)
+    planned = []
+    for number in range(-(-args.num_images // len(words))):  # each word once, then each a second time
+        for word, prompt in zip(words, prompts, strict=True):
+            seed = image_seed(args.seed, word, number)
+            planned.append(Planned(word, prompt, seed, folder / folder_name(word) / f"{seed}.png"))
+    planned = planned[: args.num_images]
+    settings = draw_missing(argparse.Namespace(**vars(args) | {"model": model}), saved, planned)
+    settings = {key: value for key, value in settings.items() if value} | {"seed": args.seed}
+    return [image.file for image in planned], [image.word for image in planned], settings
+
+
+def measured(files, words, real, find_neighbours):
+    """The figures of the drawings in `files`, made for `words`, that need no download; cases have no pictures yet."""
+    import numpy as np
+
+    from metrics.glyphs import load_glyphs
+    from metrics.measure import measure
+
+    place = {}
+    for number, row in enumerate(real.test_rows):
+        place.setdefault(row["text"], number)
+    drawn_for = np.array([place.get(word, -1) for word in words]) if all(word in place for word in words) else None
+    needed = real.characters and real.judge.kind == "components" and drawn_for is not None
+    figures = measure(real, load_glyphs(files, label="looking"), drawn_for, find_neighbours() if needed else None)
+    for case in cases_of(figures):
+        if (index := case.pop("index", None)) is None:  # it is among the best and the worst
+            continue
+        case |= {"image": files[index], "word": words[index]}
+        if drawn_for is not None:
+            case.setdefault("beside", real.test_rows[drawn_for[index]])
+    return figures
+
+
+def usual(files, words, real, weights_dir):
+    """FID, KID and CLIP score, by the same real pictures as the others."""
+    from metrics.components import is_aside
+    from metrics.downloaded import clip_score, fid_kid
+
+    reference = [row["file"] for row in real.train_rows if not is_aside(row)]
+    held, texts = [row["file"] for row in real.held_rows], [row["text"] for row in real.held_rows]
+    fid, kid = fid_kid(files, reference, held, weights_dir)
+    return {"fid": fid, "kid": kid, "clip_score": clip_score(files, words, held, texts, weights_dir)}
+
+
+def cases_of(figures):
+    return [case for figure in figures.values() for cases in figure.get("cases", {}).values() for case in cases]
+
+
+def with_pictures(figures, output):
+    """Put paths as seen from `output` in all cases, and small copies of the real pictures in output/real."""
+    for case in cases_of(figures):
+        case["image"] = Path(os.path.relpath(case["image"], output)).as_posix()
+        if row := case.get("beside"):
+            copy = output / "real" / f"{hashlib.sha256(str(row['file']).encode()).hexdigest()[:12]}.png"
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            picture = on_paper(Image.open(row["file"]))
+            picture.thumbnail((THUMBNAIL, THUMBNAIL))
+            picture.save(copy)
+            case |= {"beside": copy.relative_to(output).as_posix(), "beside_label": row.get("character") or row["text"]}
+    return figures
+
+
+def notes_of(resolution, real):
+    """What has to be known before the figures are read, in sentences."""
+    from metrics.glyphs import SIDE
+
+    notes = []
+    if resolution < THUMBNAIL:
+        notes.append(
+            f"The drawings have {resolution} pixels a side; real pictures were reduced to as many before all else."
+        )
+    if resolution < SIDE:
+        notes.append(
+            f"The judge sees {SIDE} pixels a side, so drawings and real pictures alike are blurred to it: fine parts "
+            "that run together at this size count against neither."
+        )
+    if not real.test_rows:
+        notes.append("The data have no held-out split: the drawings are of words that were trained on.")
+    if real.judge.kind != "components":
+        what = "classes" if real.judge.kind == "classes" else "single pictures, each told from all others"
+        notes.append(f"The judge knows no components here; it was trained on {what}, in grey.")
+    return notes
+
+
+def evaluate(args, model, output, real_at, find_neighbours, judge):
+    """Draw, measure and keep what is not there yet of one model, or of the images -> a report (see metrics.report)."""
+    from metrics.glyphs import fingerprint as data_fingerprint
+    from metrics.glyphs import read_rows
+
+    if model is None:
+        name, step, about = args.images.resolve().name, None, {"images": data_fingerprint(args.images)}
+        rows = read_rows(args.images)
+        if not rows:
+            raise ValueError(f"{args.images} has no pictures")
+        folder, files, words = output / name, [row["file"] for row in rows], [row["text"] for row in rows]
+    else:
+        saved = find_model(model)
+        name, step = (saved.run.name, int(saved.unet.parent.name[11:])) if args.checkpoints else (saved.name, None)
+        folder = output / saved.name
+        files, words, about = drawings_of(args, model, saved, folder)
+    data = data_fingerprint(args.dataset)
+    listed = hashlib.sha256("\n".join(map(str, files)).encode()).hexdigest()
+    made_of = {"version": VERSION, "about": about, "files": listed, "data": data, "judge": judge.info, "step": step}
+    keep = folder / "figures.json"
+    try:
+        kept = json.loads(keep.read_text("utf-8"))
+        report = kept["report"] if kept["made_of"] == made_of else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        report = {}
+    with Image.open(files[0]) as image:
+        resolution = max(image.size)
+    if not report:
+        real = real_at(resolution)
+        splits = {"train": len(real.train_rows), "test": len(real.test_rows)}
+        told = {key: judge.info[key] for key in ("learned_from", "held_out")} | judge.info["held_out_figures"]
+        drawings = {"n": len(files), "words": len(set(words)), "resolution": resolution, "settings": about}
+        report = {
+            "model": name,
+            "kind": saved.kind if model else "images",
+            "step": step,
+            "dataset": {"path": str(args.dataset), "fingerprint": data[:16], **splits},
+            "judge": {"labels": judge.kind, "count": len(judge.names), **told},
+            "drawings": drawings,
+            "notes": notes_of(resolution, real),
+            **with_pictures(measured(files, words, real, find_neighbours), output),
+        }
+    if any("no weights" in report.get(key, {"not_computed": "no weights"}).get("not_computed", "") for key in USUAL):
+        report |= with_pictures(usual(files, words, real_at(resolution), args.weights_dir), output)
+    keep.parent.mkdir(parents=True, exist_ok=True)
+    keep.with_suffix(".tmp").write_text(json.dumps({"made_of": made_of, "report": report}), "utf-8")
+    os.replace(keep.with_suffix(".tmp"), keep)
+    return report
+
+
+def attend(args, model, output):
+    """A page of what the model attends to while it draws each word of --attention."""
+    from metrics.attention import attention_page
+
+    saved = find_model(model)
+    template = caption_template(saved.run)
+    prompts = [template.format(meanings=word) for word in args.attention]
+    seeds = [image_seed(args.seed, word, 0) for word in args.attention]
+    pipe = load(model, args.scheduler, args.dtype, args.device)
+    settings = {"num_inference_steps": args.num_inference_steps, "guidance_scale": args.guidance_scale}
+    settings |= {"height": args.resolution, "width": args.resolution, "negative_prompt": args.negative_prompt}
+    settings = {key: value for key, value in settings.items() if value is not None}
+    page = attention_page(pipe, args.attention, prompts, seeds, draw, output / saved.name, args.layers, **settings)
+    print(page)
+
+
+def run(args, models, output):
+    """Evaluate `models`, or the images where there are none, and write what is asked for into `output`."""
+    for model in models if args.attention else []:
+        attend(args, model, output)
+    if not args.dataset:
+        return
+    from metrics.components import judge_of
+    from metrics.glyphs import read_rows
+    from metrics.measure import yardstick
+    from metrics.report import write_reports
+    from metrics.text_predictor import neighbours
+
+    judge = judge_of(args.dataset, args.judge)
+
+    @functools.cache
+    def real_at(resolution):
+        return yardstick(args.dataset, judge, resolution)
+
+    @functools.cache
+    def find_neighbours():
+        return neighbours(*(read_rows(args.dataset / split) for split in ("test", "train")))
+
+    reports = [evaluate(args, model, output, real_at, find_neighbours, judge) for model in models or [None]]
+    write_reports(reports, output)
+    for name in ("report.json", "report.md", "report.html"):
+        print(output / name)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        usage="python evaluate.py MODEL [MODEL ...] --dataset DIR [--flag value ...]",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("models", metavar="MODEL", nargs="*", help="a run, a checkpoint-N in it, or USER/NAME on the Hub; or several")
+    add("--dataset", type=Path, metavar="DIR", help="the real data: train, and held out test (data/kanji)")
+    add("--images", type=Path, metavar="DIR", help="measure these, an imagefolder, in place of a model's drawings")
+    add("--checkpoints", action="store_true", help="every checkpoint of the run MODEL, and the curves")
+    add("--prompts", metavar="FILE", help="words to draw, one a line, in place of the held-out meanings")
+    add("--num_images", type=positive, default=1000, metavar="N", help="drawings of a model in all (%(default)s)")
+    add("--output", type=Path, metavar="DIR", help="where the report goes (outputs/NAME/report)")
+    add("--judge", metavar="FILE", help="the judge's weights, made where missing (judge.safetensors in --dataset)")
+    add("--weights_dir", metavar="DIR", help="weights of Inception and CLIP, for FID, KID and CLIP score")
+    add("--attention", nargs="+", metavar="WORD", help="show what the unet attends to and sees while it draws these")
+    add("--layers", nargs="+", metavar="NAME", help="convolutions of the unet whose maps --attention shows (a few)")
+    add_drawing_flags(parser)
+    args = parser.parse_intermixed_args()
+    try:  # all that can be wrong is said before torch is loaded, which takes seconds
+        if bool(args.models) == bool(args.images):
+            raise ValueError("name a MODEL, or --images, and not both")
+        if args.attention and args.images:
+            raise ValueError("--attention needs a MODEL that draws")
+        if not args.dataset and not args.attention:
+            raise ValueError("name the real data to measure by: --dataset data/kanji")
+        for folder in filter(None, (args.dataset and args.dataset / "train", args.images)):
+            if not folder.is_dir():
+                raise FileNotFoundError(f"there is no {folder}")
+        models = args.models
+        if args.checkpoints:
+            if len(models) != 1:
+                raise ValueError("--checkpoints takes one run")
+            models = [str(folder) for folder in checkpoints(find_model(models[0]).run)]
+            if not models:
+                raise ValueError(f"{args.models[0]} has no checkpoints")
+        names = [find_model(model).name for model in models]
+        if doubled := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"two models are called {doubled}: evaluate them by themselves")
+        default = find_model(args.models[0]).run.name if len(args.models) == 1 else "-".join(names)[:100]
+        if args.prompts:
+            read_words([], args.prompts)
+        output = args.output or Path("outputs", default if models else args.images.resolve().name, "report")
+        output.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    try:
+        run(args, models, output)
+    except (OSError, ValueError) as error:
+        sys.exit(f"evaluate.py: {error}")
+    except KeyboardInterrupt:
+        sys.exit("evaluate.py: stopped; what is drawn is kept, and the same command goes on from there")
+
+
+if __name__ == "__main__":
+    main()
