@@ -89,8 +89,11 @@ def training_loss(args, unet, noise_scheduler, pixels, condition, generator):
     return loss.mean()
 
 
-def validate(args, accelerator, pipeline, ema, step):
-    """Draw the validation prompts with the averaged weights, each from the same noise at every step."""
+def validate(args, accelerator, pipeline, ema, step, real=None):
+    """Draw the validation prompts with the averaged weights, each from the same noise at every step.
+
+    real: a metrics.measure.Yardstick, to log what it tells of the drawings.
+    """
     pipeline.set_progress_bar_config(disable=True)  # the bar of the training stays whole
     unet = pipeline.unet
     unet.eval()
@@ -106,6 +109,10 @@ def validate(args, accelerator, pipeline, ema, step):
     path = Path(args.output_dir) / "validation" / f"step-{step:06d}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path)
+    if real:
+        from metrics.measure import at_a_glance
+
+        accelerator.log({f"validation/{key}": value for key, value in at_a_glance(real, images).items()}, step=step)
     for tracker in accelerator.trackers:
         if tracker.name in ("tensorboard", "wandb", "comet_ml"):
             tracker.log_images(

@@ -84,6 +84,7 @@ def parse_args(argv=None):
     watch.add_argument("--resume_from_checkpoint", help='a checkpoint\'s folder, or "latest"')
     watch.add_argument("--validation_prompts", nargs="+", help="drawn to OUTPUT_DIR/validation and to the tracker")
     watch.add_argument("--validation_steps", type=int, default=500)
+    watch.add_argument("--judge_dataset", help="data such as data/kanji, whose judge tells copies and legible drawings")
     watch.add_argument("--report_to", default="tensorboard", help="tensorboard, wandb, comet_ml, all or none")
     watch.add_argument("--logging_dir", default="logs", help="inside --output_dir")
     watch.add_argument("--tracker_project_name", default="text_to_glyph")
@@ -206,6 +207,12 @@ def train(args, accelerator, pipeline, unet, ema, optimizer, lr_scheduler, image
     )
     first_batch = first_step * args.gradient_accumulation_steps
     batches = images.batches(args.train_batch_size, args.seed, rank, world, first_batch, args.dataloader_num_workers)
+    real = None
+    if main_process and args.judge_dataset and args.validation_prompts:
+        from metrics.components import judge_of
+        from metrics.measure import yardstick
+
+        real = yardstick(args.judge_dataset, judge_of(args.judge_dataset), args.resolution)
     bar = tqdm(total=args.max_train_steps, initial=first_step, desc="training", unit="step", disable=not main_process)
     step, number = first_step, first_batch
     while step < args.max_train_steps:
@@ -242,7 +249,7 @@ def train(args, accelerator, pipeline, unet, ema, optimizer, lr_scheduler, image
         if due or step == args.max_train_steps:
             save_checkpoint(accelerator, args.output_dir, step, args.checkpoints_total_limit)
         if main_process and args.validation_prompts and step % args.validation_steps == 0:
-            validate(args, accelerator, pipeline, ema, step)
+            validate(args, accelerator, pipeline, ema, step, real)
     bar.close()
 
 

@@ -110,6 +110,24 @@ def test_validation_leaves_a_sheet_and_tells_the_tracker(finished):
     assert b"validation" in events and b"loss" in events
 
 
+def test_a_judge_tells_of_the_validation_drawings_and_changes_nothing_of_the_training(
+    root, data, encoder, finished, tmp_path
+):
+    from metrics.components import make_judge
+
+    uninterrupted, flags, _ = finished
+    judged = tmp_path / "judged" / "train"
+    judged.mkdir(parents=True)
+    for number in range(20):
+        image = Image.open(data / f"{number % 10}.png").rotate(number, fillcolor=255)
+        image.save(judged / f"{number}.png")
+    make_judge(judged.parent, max_train_steps=2)
+    train(root, data, encoder, tmp_path / "run", *flags, f"--judge_dataset={judged.parent}")
+    events = b"".join(file.read_bytes() for file in (tmp_path / "run").glob("logs/**/events*"))
+    assert b"validation/copies" in events
+    assert weights(tmp_path / "run") == weights(uninterrupted)
+
+
 def test_a_run_killed_after_a_checkpoint_and_resumed_ends_in_the_same_bytes(root, data, encoder, finished, tmp_path):
     whole, flags, _ = finished
     process = subprocess.Popen(
