@@ -96,7 +96,7 @@ SENTENCES = {
         MEANING,
         {
             "none": "Its drawings do not follow the meaning",
-            "trace": "Its drawings do not follow the meaning",
+            "trace": "Its drawings hardly follow the meaning",
             "little": "Its drawings follow the meaning a little",
             "part": "Its drawings follow the meaning in part",
             "level": "Its drawings have the parts of their meaning as real characters do",

@@ -48,6 +48,10 @@ def tiny(command, shared_data):
     if words[:2] == ["python", "generate.py"]:
         words = [TINY_MODEL if word.startswith("stable-diffusion-v1-5/") else word for word in words]
         return [sys.executable, *words[1:], "--num_inference_steps", "2"]
+    if words[:3] == ["python", "-m", "metrics.components"]:
+        return [sys.executable, *words[1:], "--max_train_steps", "2"]
+    if words[:2] == ["python", "evaluate.py"]:
+        return [sys.executable, *words[1:], "--num_images", "6", "--num_inference_steps", "2"]
     if words[:3] == ["python", "-m", "dataset_builder"]:
         data = ["--kanjidic2", f"{shared_data()}/kanjidic2.xml.gz"]
         data += ["--kanjivg", f"{shared_data()}/kanjivg-20260513.xml.gz"]

@@ -45,7 +45,7 @@ def said_of(key, made):
             "component_f1",
             figure(0.057, 0.83, 0.045, wide=0.008),
             "bad",
-            "do not follow the meaning: component F1 0.057",
+            "hardly follow the meaning: component F1 0.057",
         ),
         ("component_f1", figure(0.057, 0.83, 0.045, wide=0.02), "bad", "do not follow the meaning"),
         ("component_f1", figure(0.12, 0.83, 0.045, wide=0.01), "fair", "follow the meaning a little"),
