@@ -66,12 +66,19 @@ def measured(files, words, real, find_neighbours):
     drawn_for = np.array([place.get(word, -1) for word in words]) if all(word in place for word in words) else None
     needed = real.characters and real.judge.kind == "components" and drawn_for is not None
     figures = measure(real, load_glyphs(files, label="looking"), drawn_for, find_neighbours() if needed else None)
-    for case in cases_of(figures):
-        if (index := case.pop("index", None)) is None:  # it is among the best and the worst
-            continue
-        case |= {"image": files[index], "word": words[index]}
-        if drawn_for is not None:
-            case.setdefault("beside", real.test_rows[drawn_for[index]])
+
+    def placed(case):  # a dict of its own: a case can be among the best and the worst
+        index = case["index"]
+        beside = None if drawn_for is None else real.test_rows[drawn_for[index]]
+        return {
+            "image": files[index],
+            "word": words[index],
+            "score": case["score"],
+            "beside": case.get("beside", beside),
+        }
+
+    for figure in (figure for figure in figures.values() if "cases" in figure):
+        figure["cases"] = {kind: [placed(case) for case in cases] for kind, cases in figure["cases"].items()}
     return figures
 
 
@@ -86,13 +93,9 @@ def usual(files, words, real, weights_dir):
     return {"fid": fid, "kid": kid, "clip_score": clip_score(files, words, held, texts, weights_dir)}
 
 
-def cases_of(figures):
-    return [case for figure in figures.values() for cases in figure.get("cases", {}).values() for case in cases]
-
-
 def with_pictures(figures, output):
     """Put paths as seen from `output` in all cases, and small copies of the real pictures in output/real."""
-    for case in cases_of(figures):
+    for case in (case for figure in figures.values() for cases in figure.get("cases", {}).values() for case in cases):
         case["image"] = Path(os.path.relpath(case["image"], output)).as_posix()
         if row := case.get("beside"):
             copy = output / "real" / f"{hashlib.sha256(str(row['file']).encode()).hexdigest()[:12]}.png"

@@ -95,8 +95,9 @@ def test_every_figure_is_a_number_or_a_reason(here, evaluated):
     assert "16 pixels" in report["notes"][0]  # which is why real ones were reduced
 
 
-def test_every_picture_of_the_report_is_there(here, evaluated):
-    evaluated("runs/quick", "--dataset", "data/made", *FAST)
+@pytest.mark.parametrize("count", ["52", "5"])  # of a few, the best are among the worst
+def test_every_picture_of_the_report_is_there(here, evaluated, count):
+    evaluated("runs/quick", "--dataset", "data/made", *FAST, "--num_images", count)
     folder = Path("outputs/quick/report")
     page = (folder / "report.html").read_text("utf-8")
     report = json.loads((folder / "report.json").read_text("utf-8"))
