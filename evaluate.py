@@ -10,18 +10,16 @@ import functools
 import hashlib
 import json
 import os
+import statistics
 import sys
 from pathlib import Path
 
-from PIL import Image
-
 from generate import Planned, add_drawing_flags, draw, draw_missing, folder_name, image_seed, load, positive, read_words
 from models.find import caption_template, checkpoints, find_model
-from sheet import on_paper
 
 VERSION = 1  # of the measurements: figures of another are measured anew
+NO_WEIGHTS = {"not_computed": "no weights"}
 USUAL = ("fid", "kid", "clip_score")
-THUMBNAIL = 128  # pixels of a real picture beside a drawing
 
 
 def words_to_draw(args, saved):
@@ -31,8 +29,9 @@ def words_to_draw(args, saved):
         return words, [template.format(meanings=word) for word in words]
     from metrics.glyphs import read_rows
 
-    split = "test" if Path(args.dataset, "test").is_dir() else "train"
-    words = {row["text"] for row in read_rows(Path(args.dataset, split))}
+    test = args.dataset / "test"
+    rows = (read_rows(test) if test.is_dir() else []) or read_rows(args.dataset / "train")
+    words = {row["text"] for row in rows}
     words = sorted(words, key=lambda word: hashlib.sha256(word.encode()).digest())  # a few of them are of all kinds
     return words, words  # a row's text is a whole caption
 
@@ -53,84 +52,9 @@ def drawings_of(args, model, saved, folder):
     return [image.file for image in planned], [image.word for image in planned], settings
 
 
-def measured(files, words, real, find_neighbours):
-    """The figures of the drawings in `files`, made for `words`, that need no download; cases have no pictures yet."""
-    import numpy as np
-
-    from metrics.glyphs import load_glyphs
-    from metrics.measure import measure
-
-    place = {}
-    for number, row in enumerate(real.test_rows):
-        place.setdefault(row["text"], number)
-    drawn_for = np.array([place.get(word, -1) for word in words]) if all(word in place for word in words) else None
-    needed = real.characters and real.judge.kind == "components" and drawn_for is not None
-    figures = measure(real, load_glyphs(files, label="looking"), drawn_for, find_neighbours() if needed else None)
-
-    def placed(case):  # a dict of its own: a case can be among the best and the worst
-        index = case["index"]
-        beside = None if drawn_for is None else real.test_rows[drawn_for[index]]
-        return {
-            "image": files[index],
-            "word": words[index],
-            "score": case["score"],
-            "beside": case.get("beside", beside),
-        }
-
-    for figure in (figure for figure in figures.values() if "cases" in figure):
-        figure["cases"] = {kind: [placed(case) for case in cases] for kind, cases in figure["cases"].items()}
-    return figures
-
-
-def usual(files, words, real, weights_dir):
-    """FID, KID and CLIP score, by the same real pictures as the others."""
-    from metrics.components import is_aside
-    from metrics.downloaded import clip_score, fid_kid
-
-    reference = [row["file"] for row in real.train_rows if not is_aside(row)]
-    held, texts = [row["file"] for row in real.held_rows], [row["text"] for row in real.held_rows]
-    fid, kid = fid_kid(files, reference, held, weights_dir)
-    return {"fid": fid, "kid": kid, "clip_score": clip_score(files, words, held, texts, weights_dir)}
-
-
-def with_pictures(figures, output):
-    """Put paths as seen from `output` in all cases, and small copies of the real pictures in output/real."""
-    for case in (case for figure in figures.values() for cases in figure.get("cases", {}).values() for case in cases):
-        case["image"] = Path(os.path.relpath(case["image"], output)).as_posix()
-        if row := case.get("beside"):
-            copy = output / "real" / f"{hashlib.sha256(str(row['file']).encode()).hexdigest()[:12]}.png"
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            picture = on_paper(Image.open(row["file"]))
-            picture.thumbnail((THUMBNAIL, THUMBNAIL))
-            picture.save(copy)
-            case |= {"beside": copy.relative_to(output).as_posix(), "beside_label": row.get("character") or row["text"]}
-    return figures
-
-
-def notes_of(resolution, real):
-    """What has to be known before the figures are read, in sentences."""
-    from metrics.glyphs import SIDE
-
-    notes = []
-    if resolution < THUMBNAIL:
-        notes.append(
-            f"The drawings have {resolution} pixels a side; real pictures were reduced to as many before all else."
-        )
-    if resolution < SIDE:
-        notes.append(
-            f"The judge sees {SIDE} pixels a side, so drawings and real pictures alike are blurred to it: fine parts "
-            "that run together at this size count against neither."
-        )
-    if not real.test_rows:
-        notes.append("The data have no held-out split: the drawings are of words that were trained on.")
-    if real.judge.kind != "components":
-        what = "classes" if real.judge.kind == "classes" else "single pictures, each told from all others"
-        notes.append(f"The judge knows no components here; it was trained on {what}, in grey.")
-    return notes
-
-
 def evaluate(args, model, output, real_at, find_neighbours, judge):
     """Draw, measure and keep what is not there yet of one model, or of the images -> a report (see metrics.report)."""
+    from metrics.evaluation import measured, notes_of, sides, usual, with_pictures
     from metrics.glyphs import fingerprint as data_fingerprint
     from metrics.glyphs import read_rows
 
@@ -142,7 +66,7 @@ def evaluate(args, model, output, real_at, find_neighbours, judge):
         folder, files, words = output / name, [row["file"] for row in rows], [row["text"] for row in rows]
     else:
         saved = find_model(model)
-        name, step = (saved.run.name, int(saved.unet.parent.name[11:])) if args.checkpoints else (saved.name, None)
+        name, step = (saved.run.name, int(Path(model).name.split("-")[1])) if args.checkpoints else (saved.name, None)
         folder = output / saved.name
         files, words, about = drawings_of(args, model, saved, folder)
     data = data_fingerprint(args.dataset)
@@ -154,8 +78,8 @@ def evaluate(args, model, output, real_at, find_neighbours, judge):
         report = kept["report"] if kept["made_of"] == made_of else {}
     except (OSError, ValueError, KeyError, TypeError):
         report = {}
-    with Image.open(files[0]) as image:
-        resolution = max(image.size)
+    sizes = sides(files)
+    resolution = statistics.median_low(sizes)
     if not report:
         real = real_at(resolution)
         splits = {"train": len(real.train_rows), "test": len(real.test_rows)}
@@ -168,14 +92,17 @@ def evaluate(args, model, output, real_at, find_neighbours, judge):
             "dataset": {"path": str(args.dataset), "fingerprint": data[:16], **splits},
             "judge": {"labels": judge.kind, "count": len(judge.names), **told},
             "drawings": drawings,
-            "notes": notes_of(resolution, real),
-            **with_pictures(measured(files, words, real, find_neighbours), output),
+            "notes": notes_of(sizes, resolution, real),
+            **with_pictures(measured(files, words, resolution, real, find_neighbours), output),
         }
-    if any("no weights" in report.get(key, {"not_computed": "no weights"}).get("not_computed", "") for key in USUAL):
-        report |= with_pictures(usual(files, words, real_at(resolution), args.weights_dir), output)
-    keep.parent.mkdir(parents=True, exist_ok=True)
-    keep.with_suffix(".tmp").write_text(json.dumps({"made_of": made_of, "report": report}), "utf-8")
-    os.replace(keep.with_suffix(".tmp"), keep)
+    for look_for_weights in (False, True):  # what is measured is kept before that, which may take long
+        if look_for_weights:
+            report |= with_pictures(usual(files, words, args.dataset, args.weights_dir), output)
+        keep.parent.mkdir(parents=True, exist_ok=True)
+        keep.with_suffix(".tmp").write_text(json.dumps({"made_of": made_of, "report": report}), "utf-8")
+        os.replace(keep.with_suffix(".tmp"), keep)
+        if not any("no weights" in report.get(key, NO_WEIGHTS).get("not_computed", "") for key in USUAL):
+            break
     return report
 
 
@@ -223,7 +150,8 @@ def run(args, models, output):
         print(output / name)
 
 
-def main():
+def parse_args():
+    """The command line, the models to evaluate and the report's folder; exits with one line where it cannot be."""
     parser = argparse.ArgumentParser(
         usage="python evaluate.py MODEL [MODEL ...] --dataset DIR [--flag value ...]",
         description=__doc__,
@@ -258,19 +186,36 @@ def main():
         if args.checkpoints:
             if len(models) != 1:
                 raise ValueError("--checkpoints takes one run")
-            models = [str(folder) for folder in checkpoints(find_model(models[0]).run)]
+            models = [str(folder) for folder in checkpoints(find_model(models[0]).run) if is_whole(folder)]
             if not models:
                 raise ValueError(f"{args.models[0]} has no checkpoints")
         names = [find_model(model).name for model in models]
         if doubled := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"two models are called {doubled}: evaluate them by themselves")
-        default = find_model(args.models[0]).run.name if len(args.models) == 1 else "-".join(names)[:100]
         if args.prompts:
             read_words([], args.prompts)
-        output = args.output or Path("outputs", default if models else args.images.resolve().name, "report")
+        name = "-".join(names)[:100] if models else args.images.resolve().name
+        output = args.output or Path("outputs", name, "report")
+        if args.checkpoints and not args.output:
+            output = Path("outputs", find_model(args.models[0]).run.name, "report-checkpoints")
+        if args.images and args.output and args.images.resolve() in output.resolve().parents:
+            raise ValueError(f"--output {output} is inside --images, and would be measured the next time")
         output.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         parser.error(str(error))
+    return args, models, output
+
+
+def is_whole(checkpoint):
+    try:
+        return bool(find_model(checkpoint))
+    except FileNotFoundError as error:  # it is being written, or was cut short
+        print(f"passed over: {error}", file=sys.stderr)
+        return False
+
+
+def main():
+    args, models, output = parse_args()
     try:
         run(args, models, output)
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""What does each figure of evaluate.py see, and what not? python benchmarks/what_figures_see.py > docs/figures.md
+"""What does each figure of evaluate.py see, and what not? python benchmarks/what_figures_see.py [--sheet FILE]
 
 Real held-out characters are made wrong, or copied, in known ways (metrics/corruptions.py), as many of each as are held
 out, and measured as a model's drawings are. Prints a table; `--sheet FILE` saves a picture with some of each kind.
@@ -57,7 +57,7 @@ def main():
         if not name.startswith("copies"):  # those behind the test split's are of training pictures
             figures["copies"] = measure(real, glyphs[drawn_for])["copies"]
         if name in OF_ONE:
-            computed = measure(real, glyphs[drawn_for], drawn_for, near)
+            computed = measure(real, glyphs[drawn_for], drawn_for=drawn_for, neighbours=near)
             figures |= {key: computed[key] for key in MEANING}
         told = [number(figures[key].get("value"), key) for key in SET + MEANING]
         print(f"| {name.replace('_', ' ')} |", " | ".join(told), "|", flush=True)

@@ -16,6 +16,7 @@ from metrics.figures import resampled
 CANDIDATES = 100  # training glyphs nearest by cosine, whose ink is compared
 SHIFT = 3  # pixels
 SHOWN = 100  # copies in a report
+TWICE = 0.99  # from this overlap on it is the same picture
 SHARE = 0.05  # of held-out real glyphs that count as copies: characters that differ by a dot are real
 
 
@@ -55,18 +56,25 @@ class Marks(NamedTuple):
 
 
 def marks(cosine, overlap):
-    """The marks that one in twenty real held-out glyphs (n,) passes, by one measure or the other, both as strict."""
+    """The marks that one in twenty real glyphs (n,) passes, by one measure or the other, both as strict.
+
+    Pictures that are in the data twice do not count: they would put the marks where nothing passes them.
+    """
+    once = overlap < TWICE
+    if not once.any():
+        return Marks(0.9999, TWICE, 0.0)
+    cosine, overlap = cosine[once], overlap[once]
     ranks = np.maximum(cosine.argsort().argsort(), overlap.argsort().argsort())
     cut = np.sort(ranks)[min(int(np.ceil((1 - SHARE) * len(ranks))), len(ranks) - 1) - 1]
-    cosine_mark, overlap_mark = np.sort(cosine)[cut], np.sort(overlap)[cut]
+    cosine_mark, overlap_mark = min(np.sort(cosine)[cut], 0.9999), np.sort(overlap)[cut]
     return Marks(cosine_mark, overlap_mark, float(((cosine > cosine_mark) | (overlap > overlap_mark)).mean()))
 
 
-def copies(real, glyphs, look):
+def copies(real, glyphs, look, groups=None):
     """The figure of drawings as glyphs (n, side, side), and which of them are copies, bool (n,).
 
-    real: a Yardstick. A case is a copy, the nearest first, its training picture's file as "beside"; its score is the
-    overlap of their ink.
+    real: a Yardstick; groups: see figures.resampled. A case is a copy, the nearest first, its training picture's row as
+    "beside"; its score is the overlap of their ink.
     """
     cosine, overlap, by_cosine, by_overlap = nearest(glyphs, look.maps, real.train, real.train_look.maps)
     cosine_mark, overlap_mark, of_real = real.copy_marks
@@ -76,7 +84,7 @@ def copies(real, glyphs, look):
     order = sorted(np.flatnonzero(flagged), key=lambda place: -overlap[place])
     figure = {
         "value": float(flagged.mean()),
-        "spread": resampled(flagged),
+        "spread": resampled(flagged, groups),
         "yardstick": of_real,
         "n": len(glyphs),
         "details": {

@@ -223,6 +223,17 @@ def _full_range(points):
     return (points - points.min(axis=0, initial=np.inf)) / np.where(reach > 0, reach, 1)
 
 
+def blots(glyphs, rng):
+    """What no pen makes: each second one filled in, the others a chequered square of cells of 2 to 8 pixels of 48."""
+    n, side, _ = glyphs.shape
+    cells = rng.integers(2, 9, (n, 1, 1)) * side / 48
+    across = np.arange(side) // cells + rng.integers(0, 2, (n, 1, 1))
+    chequered = (across + np.arange(side)[:, None] // cells) % 2
+    filled = ndimage.gaussian_filter(glyphs, (0, side / 12, side / 12))
+    filled = filled > np.quantile(filled, rng.uniform(0.3, 0.7), axis=(1, 2), keepdims=True)
+    return np.where(np.arange(n)[:, None, None] % 2, chequered, filled).astype(np.float32)
+
+
 def mirror(glyphs, rng):
     """Each seen in a mirror."""
     return glyphs[:, :, ::-1].copy()
@@ -272,6 +283,7 @@ CORRUPTIONS = {
     "stroke_salad": stroke_salad,
     "mirror": mirror,
     "random_curves": random_curves,
+    "blots": blots,
     "blur": blur,
     "collapse": collapse,
 }

@@ -60,20 +60,17 @@ def recall(drawn, reference):
 
 
 def distances(drawn, real, reference, rng):
-    """The figures fd_glyph, mmd_glyph and diversity of features (n, dim), drawn and held-out real, as a dict.
+    """The figures fd_glyph, mmd_glyph and diversity of features (n, dim), drawn and real, as a dict.
 
-    All are of as many drawings as real ones. The spread is 1.96 standard deviations over halves of the drawings, which
-    is the standard error of all of them (the delete-half jackknife): a bootstrap would draw some twice, and count them
-    as a lack of variety.
+    drawn and real are as many, and vary alike: where a word was drawn three times, so is a real character (see
+    metrics.measure). The spread is 1.96 standard deviations over halves of the drawings, which is the standard error of
+    all of them (the delete-half jackknife): a bootstrap would draw some twice, and count them as a lack of variety.
     """
-    n = min(len(drawn), len(real))
+    n = len(drawn)
     if n < FEWEST:
-        why = f"at least {FEWEST} drawings and held-out real ones are needed; there are {len(drawn)} and {len(real)}"
+        why = f"at least {FEWEST} drawings, and as many held-out real ones, are needed; there are {n}"
         return {key: {"not_computed": why} for key in ("fd_glyph", "mmd_glyph", "diversity")}
-    drawn, real, some, as_many = (
-        features[np.sort(rng.permutation(len(features))[:count])]
-        for features, count in ((drawn, n), (real, n), (reference, 2000), (reference, n))
-    )
+    some, as_many = (reference[np.sort(rng.permutation(len(reference))[:count])] for count in (2000, n))
     width = float(torch.pdist(torch.from_numpy(some)).median())  # the usual choice
     of_reference = mean_of_pairs(kernel(some, some, width))
     measures = {
@@ -88,7 +85,7 @@ def distances(drawn, real, reference, rng):
         error = 1.96 * float(np.std(halves))
         figures[key] = {
             "value": value,
-            "spread": [value - error, value + error],
+            "spread": [value - error, value + error if key != "diversity" else min(1.0, value + error)],
             "yardstick": measure(real),
             "n": n,
             "details": {

@@ -151,9 +151,11 @@ FIGURES = {
 WAYS = {"higher": "Higher is better.", "lower": "Lower is better.", "near": "Nearest to real ones is best."}
 
 HOW_TO_READ = (
-    "The yardstick is the same figure of as many real ones that the model was never trained on: no model can be "
-    "asked for more. The spread holds the value with 95% probability, as far as the choice of drawings goes "
-    "(bootstrap over the drawings); where it includes the yardstick, the drawings are as good as real ones. "
+    "The yardstick is the same figure of as many real ones that the judge never saw: no model can be asked for more. "
+    "Where the drawings are of held-out meanings, it is of their true characters, which the model never saw either. "
+    "The spread holds the value with 95% probability, as far as the choice of words and drawings goes (words are drawn "
+    "again by lot; for distances, halves of the drawings); where it includes the yardstick, the drawings are as good "
+    "as real ones. "
     "Shuffled is the value when each drawing is judged by the prompt of another: what chance gives."
 )
 
@@ -204,8 +206,12 @@ def standing(key, figure):
     return "close" if gap <= FIGURES[key].slack * abs(figure["yardstick"]) else "short"
 
 
-def resampled(values):
-    """The 95% interval of the mean of `values` (n,), by a bootstrap of 1,000: [low, high]."""
-    values = np.asarray(values, dtype=float)
-    picks = np.random.default_rng(0).integers(len(values), size=(1000, len(values)))
-    return np.percentile(values[picks].mean(1), [2.5, 97.5]).tolist()
+def resampled(values, groups=None):
+    """The 95% interval of the mean of `values` (n,), by a bootstrap of 1,000: [low, high].
+
+    groups (n,): whole numbers; values of one group are drawn together, as drawings for one word are alike.
+    """
+    _, own = np.unique(np.arange(len(values)) if groups is None else groups, return_inverse=True)
+    totals, counts = np.bincount(own, np.asarray(values, dtype=float)), np.bincount(own)
+    picks = np.random.default_rng(0).integers(len(counts), size=(1000, len(counts)))
+    return np.percentile(totals[picks].sum(1) / counts[picks].sum(1), [2.5, 97.5]).tolist()

@@ -14,7 +14,7 @@ from metrics.figures import CASES, resampled
 from metrics.glyphs import fitted
 from metrics.judge import build_critic
 
-BROKEN = ("chimera", "part_swap", "overlay", "stroke_salad", "mirror", "random_curves", "blur")
+BROKEN = ("chimera", "part_swap", "overlay", "stroke_salad", "mirror", "random_curves", "blots", "blur")
 PASS = 0.95  # of held-out real characters
 FEWEST = 500  # characters to learn from
 EACH = 2500  # broken characters of a kind
@@ -70,7 +70,7 @@ def scores(critic, maps):
     return critic(torch.from_numpy(maps))[:, 0].numpy()
 
 
-def legibility(real, look):
+def legibility(real, look, groups=None):
     """The figure of drawings as the judge looked at them (n); real: a Yardstick. A case's score is in logits."""
     critic = real.judge.critic
     if critic is None or len(real.held) < 100:
@@ -84,7 +84,7 @@ def legibility(real, look):
     told_apart = {f"AUC against {family}, not taught": auc for family, auc in real.judge.info["critic"].items()}
     return {
         "value": float(passed.mean()),
-        "spread": resampled(passed),
+        "spread": resampled(passed, groups),
         "yardstick": float((held >= mark).mean()),
         "n": len(drawn),
         "details": {"pass mark": float(mark)} | told_apart,

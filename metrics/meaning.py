@@ -12,12 +12,11 @@ import numpy as np
 from scipy.stats import rankdata
 
 from metrics.components import components_of, multi_hot
-from metrics.figures import CASES
+from metrics.figures import CASES, resampled
 from metrics.text_predictor import component_probabilities, has_new_meaning, vote
 
 FOUND = 0.25  # best F1 on training images that the judge did not learn from (0.85; 0.81 at 0.5)
 FEWEST = 20  # rows; with fewer the spread is about as wide as the scale
-RESAMPLES = 1000
 FORM = 5  # training characters that must show how a radical is written as a part
 
 
@@ -159,15 +158,13 @@ def figure(table, yardstick, drawn_for, left_out, details, order=None):
         }
     table = table[np.ix_(kept, rows)].astype(float)
     score = table[np.arange(len(kept)), own]
-    totals, drawings = np.bincount(own, score), np.bincount(own)
-    picks = np.random.default_rng(0).integers(len(rows), size=(RESAMPLES, len(rows)))
-    spread = np.percentile(totals[picks].sum(1) / drawings[picks].sum(1), [2.5, 97.5])
+    spread = resampled(score, own)
     order = score if order is None else order[kept]
     cases = [{"index": int(kept[at]), "score": float(order[at])} for at in np.argsort(-order, kind="stable")]
     means = {name: float(values[kept].mean()) for name, values in details.items()}
     return {
         "value": float(score.mean()),
-        "spread": [float(end) for end in spread],
+        "spread": spread,
         "yardstick": float(yardstick[rows][own].mean()),
         "n": len(kept),
         "shuffled": float((table.sum(1) - score).mean() / (len(rows) - 1)),

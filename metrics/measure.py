@@ -8,8 +8,9 @@ import numpy as np
 from metrics import strokes
 from metrics.components import is_aside
 from metrics.copies import Marks, copies, marks, nearest
+from metrics.corruptions import COPIES
 from metrics.distances import distances
-from metrics.glyphs import load_glyphs, read_rows
+from metrics.glyphs import fitted, load_glyphs, read_rows
 from metrics.judge import Judge, Look
 from metrics.legibility import legibility
 from metrics.meaning import FOUND, meaning_figures
@@ -19,7 +20,6 @@ class Yardstick(NamedTuple):
     """Real glyphs, what the judge sees in them, and where they put the marks."""
 
     judge: Judge
-    resolution: int | None  # pixels a side, that all were reduced to first
     train_rows: list
     train: np.ndarray  # glyphs (train rows, SIDE, SIDE)
     train_look: Look
@@ -52,22 +52,27 @@ def yardstick(dataset, judge, resolution=None):
         cosine, overlap, *_ = nearest(train, train_look.maps, train, train_look.maps, np.arange(len(train)))
     held_rows = test_rows + [train_rows[place] for place in aside]
     return Yardstick(
-        judge, resolution, train_rows, train, train_look, held_rows, held, held_look, test_rows, marks(cosine, overlap)
+        judge, train_rows, train, train_look, held_rows, held, held_look, test_rows, marks(cosine, overlap)
     )
 
 
-def measure(real, glyphs, drawn_for=None, neighbours=None, seed=0):
+def measure(real, glyphs, words=None, drawn_for=None, neighbours=None, seed=0):
     """The nine figures that need no download, of drawings as glyphs (n, SIDE, SIDE): a dict of figures.
 
-    real: the Yardstick. drawn_for (n,): the place in real.test_rows that each was drawn for; without it, what needs a
-    true character is not computed. neighbours: of real.test_rows, see metrics.text_predictor. A case has the drawing's
-    place as "index", and where it is shown beside a real picture, that one's file as "beside".
+    real: the Yardstick. words (n,): whole numbers, the same for drawings of one word; by default each has its own.
+    drawn_for (n,): the place in real.test_rows that each was drawn for; without it, what needs a true character is not
+    computed. neighbours: of real.test_rows, see metrics.text_predictor. A case has the drawing's place as "index", and
+    where it is shown beside a real picture, that one's row as "beside".
     """
     rng = np.random.default_rng(seed)
     look = real.judge.look(glyphs)
+    words = np.arange(len(glyphs)) if words is None else np.unique(words, return_inverse=True)[1]
+    stand_ins = rng.permutation(max(len(real.held), words.max() + 1))[words] if drawn_for is None else drawn_for
+    there = stand_ins < len(real.held)  # for more words than that there are no real ones
     learned = np.array([not is_aside(row) for row in real.train_rows])
-    figures = distances(look.features, real.held_look.features, real.train_look.features[learned], rng)
-    figures["copies"], flagged = copies(real, glyphs, look)
+    features = as_often(real, stand_ins[there], rng)
+    figures = distances(look.features[there], features, real.train_look.features[learned], rng)
+    figures["copies"], flagged = copies(real, glyphs, look, words)
     meaning, why = ("component_f1", "radical_hit", "meaning_match"), None
     if not real.characters:
         why = "the data are not characters"
@@ -76,8 +81,10 @@ def measure(real, glyphs, drawn_for=None, neighbours=None, seed=0):
     elif drawn_for is None:
         why = "not drawn for held-out characters, so there are no true components"
     if real.characters:
-        figures["legibility"] = legibility(real, look)
-        figures["strokes"] = strokes.compare(glyphs, real.held if len(real.held) >= 50 else real.train)
+        figures["legibility"] = legibility(real, look, words)
+        figures["strokes"] = strokes.compare(
+            glyphs, real.held[stand_ins[there]] if there.mean() > 0.5 else real.train, words
+        )
     else:
         meaning += ("legibility", "strokes")
     if why:
@@ -93,6 +100,19 @@ def measure(real, glyphs, drawn_for=None, neighbours=None, seed=0):
         neighbours,
         copies=flagged,
     )
+
+
+def as_often(real, places, rng):
+    """The judge's features of held-out glyphs at `places` (n,), lightly bent where one comes again.
+
+    That is what an ideal model would draw: for each word its character, as often as the word is drawn, as hands do.
+    """
+    features = real.held_look.features[places]
+    again = np.setdiff1d(np.arange(len(places)), np.unique(places, return_index=True)[1])
+    if len(again):
+        bent = COPIES["light_warp"](real.held[places[again]], rng)
+        features[again] = real.judge.look(np.stack([fitted(glyph) for glyph in bent])).features
+    return features
 
 
 def at_a_glance(real, images):

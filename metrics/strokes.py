@@ -83,7 +83,7 @@ def _weight(glyphs):
     return {"ink": glyphs.mean(axis=(1, 2)).astype(float), "balance": balance.astype(float)}
 
 
-def compare(drawn, real):
+def compare(drawn, real, groups=None):
     """The figure "strokes": mean stroke estimate of drawings beside that of real characters, both (n, side, side).
 
     details: for each measure the mean and the 5th, 50th and 95th percentile of both, and the Wasserstein distance of
@@ -105,7 +105,7 @@ def compare(drawn, real):
     order = [{"index": int(place), "score": float(score[place])} for place in np.argsort(score, kind="stable")]
     return {
         "value": details["strokes"]["drawn"]["mean"],
-        "spread": resampled(drawn["strokes"]),
+        "spread": resampled(drawn["strokes"], groups),
         "yardstick": details["strokes"]["real"]["mean"],
         "n": len(score),
         "details": details,

@@ -63,8 +63,8 @@ def here(made, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     none = {"not_computed": "no weights: this test has none"}
-    monkeypatch.setattr("metrics.downloaded.fid_kid", lambda *args: (none.copy(), none.copy()))
-    monkeypatch.setattr("metrics.downloaded.clip_score", lambda *args: none.copy())
+    monkeypatch.setattr("metrics.evaluation.fid_kid", lambda *args: (none.copy(), none.copy()))
+    monkeypatch.setattr("metrics.evaluation.clip_score", lambda *args: none.copy())
     return tmp_path
 
 
@@ -110,7 +110,7 @@ def test_every_picture_of_the_report_is_there(here, evaluated, count):
 
 def test_a_second_run_draws_and_measures_nothing(here, evaluated, monkeypatch):
     first, _ = evaluated("runs/quick", "--dataset", "data/made", *FAST)
-    monkeypatch.setattr("metrics.measure.measure", None)  # would raise
+    monkeypatch.setattr("metrics.evaluation.measure", None)  # would raise
     again, said = evaluated("runs/quick", "--dataset", "data/made", *FAST)
     assert said.startswith("0 images drawn, 52 were there already")
     assert again == first
@@ -130,7 +130,7 @@ def test_what_no_longer_holds_is_measured_anew(here, evaluated, monkeypatch, har
     else:
         Path("data/made/build.json").write_text('{"fingerprint": "other"}')
         make_judge("data/made", max_train_steps=3)
-    monkeypatch.setattr("metrics.measure.measure", None)
+    monkeypatch.setattr("metrics.evaluation.measure", None)
     with pytest.raises(TypeError):
         evaluated(*argv)
 
@@ -138,8 +138,8 @@ def test_what_no_longer_holds_is_measured_anew(here, evaluated, monkeypatch, har
 def test_weights_that_were_missing_are_asked_for_again(here, evaluated, monkeypatch):
     evaluated("runs/quick", "--dataset", "data/made", *FAST)
     found = {"value": 1.0, "yardstick": 1.0, "n": 50}
-    monkeypatch.setattr("metrics.downloaded.fid_kid", lambda *args: (found.copy(), found.copy()))
-    monkeypatch.setattr("metrics.measure.measure", None)  # the rest is kept
+    monkeypatch.setattr("metrics.evaluation.fid_kid", lambda *args: (found.copy(), found.copy()))
+    monkeypatch.setattr("metrics.evaluation.measure", None)  # the rest is kept
     report, _ = evaluated("runs/quick", "--dataset", "data/made", *FAST)
     assert report["fid"] == found and "no weights" in report["clip_score"]["not_computed"]
 
@@ -173,6 +173,30 @@ def test_copies_are_shown_beside_their_originals(here, evaluated):
         assert (drawing == original).all()
 
 
+def test_an_ideal_model_reaches_the_yardstick_however_often_a_word_is_drawn(here, evaluated):
+    Path("ideal").mkdir()
+    rows = [json.loads(line) for line in Path("data/made/test/metadata.jsonl").read_text().splitlines()]
+    drawn = []
+    for row in rows:
+        for number in range(4):
+            with Image.open(f"data/made/test/{row['file_name']}") as image:
+                image.rotate(number, fillcolor=255).save(f"ideal/{number}{row['file_name']}")
+            drawn.append({"file_name": f"{number}{row['file_name']}", "text": row["text"]})
+    Path("ideal/metadata.jsonl").write_text("\n".join(map(json.dumps, drawn)))
+    report, _ = evaluated("--images", "ideal", "--dataset", "data/made")
+    assert report["fd_glyph"]["n"] == 120
+    assert report["fd_glyph"]["value"] < 1.3 * report["fd_glyph"]["yardstick"]
+    assert report["diversity"]["value"] > report["diversity"]["yardstick"] - 0.15
+
+
+def test_one_small_picture_does_not_blind_the_judge_to_the_others(here, evaluated):
+    shutil.copytree("data/made/test", "mixed")
+    Image.new("L", (1, 1)).save("mixed/00400.png")
+    report, _ = evaluated("--images", "mixed", "--dataset", "data/made")
+    assert report["drawings"]["resolution"] == 32
+    assert "1 to 32 pixels" in report["notes"][0]
+
+
 def test_data_that_are_no_characters_leave_out_by_name_what_needs_them(here, evaluated):
     report, _ = evaluated("--images", "data/plain/train", "--dataset", "data/plain")
     for key in ("legibility", "component_f1", "radical_hit", "meaning_match", "strokes"):
@@ -190,9 +214,10 @@ def test_several_models_stand_side_by_side(here, evaluated):
 
 def test_checkpoints_become_curves(here, evaluated):
     unfinish(Path("runs/quick"), 5, 10)
+    Path("runs/quick/checkpoint-15").mkdir()  # being written
     reports, _ = evaluated("runs/quick", "--checkpoints", "--dataset", "data/made", *FAST)
     assert [(report["model"], report["step"]) for report in reports["reports"]] == [("quick", 5), ("quick", 10)]
-    assert "<svg" in Path("outputs/quick/report/curves.svg").read_text("utf-8")
+    assert "<svg" in Path("outputs/quick/report-checkpoints/curves.svg").read_text("utf-8")
 
 
 def test_attention_alone_needs_no_data(here, monkeypatch, capsys):
@@ -227,6 +252,7 @@ BAD = [
     (["runs/quick", "--dataset", "data/made", "--num_images", "0"], "0 is not a whole number"),
     (["runs/quick", "--dataset", "data/made", "--prompts", "missing.txt"], "missing.txt"),
     (["runs/quick", "--datasets", "data/made"], "unrecognized arguments"),
+    (["--images", "data/made/test", "--dataset", "data/made", "--output", "data/made/test/x"], "is inside --images"),
 ]
 
 

@@ -119,6 +119,14 @@ def test_one_in_twenty_real_glyphs_passes_the_marks(n, alike):
     assert 0.05 - 2 / n < told.of_real <= 0.05
 
 
+def test_pictures_that_are_in_the_data_twice_leave_the_marks_where_they_were():
+    rng = np.random.default_rng(0)
+    cosine, inks = rng.random((2, 400)) * 0.9
+    twice = marks(np.append(cosine, np.ones(100)), np.append(inks, np.ones(100)))
+    assert twice == marks(cosine, inks)
+    assert marks(np.ones(9), np.ones(9)).overlap < 1  # all are there twice: a copy is still one
+
+
 def test_both_measures_are_as_strict():
     rng = np.random.default_rng(0)
     cosine, inks = rng.random((2, 1000))
