@@ -11,6 +11,7 @@ all others however it is bent: a self-supervised one (Dosovitskiy et al. 2014, a
 import argparse
 import hashlib
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -163,7 +164,16 @@ def make_judge(dataset, file=None, max_train_steps=None):
     rows = read_rows(Path(dataset, "train"))
     if len(rows) < 16:
         raise ValueError(f"{dataset}/train has {len(rows)} pictures: a judge needs 16 at least")
-    file.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written fails here, and not after the training
+    try:  # what cannot be written fails here, and not after the training
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f"{file.name}."):
+            pass
+        if file.is_dir():
+            raise IsADirectoryError("a folder has that name")
+    except OSError as error:
+        raise ValueError(
+            f"the judge cannot be written as {file} ({error}): name another file by --judge (evaluate.py) or --output"
+        ) from None
     kind, names = labels(rows)
     learned = [row for row in rows if not is_aside(row)]
     aside = [row for row in rows if is_aside(row)]
@@ -192,12 +202,17 @@ def make_judge(dataset, file=None, max_train_steps=None):
 
 
 def judge_of(dataset, file=None):
-    """The judge of `dataset`: the one that is there where it fits the data, else a new one, saying so."""
-    file = Path(file or Path(dataset, FILE))
-    judge, why_not = open_judge(file, fingerprint(dataset))
+    """The judge of `dataset`: the one that is there where it fits the data, else a new one, saying so.
+
+    file: in place of the one in the dataset's folder. What somebody named is never written over: ValueError.
+    """
+    kept = Path(file or Path(dataset, FILE))
+    judge, why_not = open_judge(kept, fingerprint(dataset))
     if judge is None:
-        print(f"making the judge {file}: {why_not}", file=sys.stderr)
-        judge = make_judge(dataset, file)
+        if file and kept.exists():
+            raise ValueError(f"{kept}: {why_not}; name another file, or remove it")
+        print(f"making the judge {kept}: {why_not}", file=sys.stderr)
+        judge = make_judge(dataset, kept)
     return judge
 
 
@@ -214,6 +229,8 @@ def main():
         judge = make_judge(args.dataset, args.output, args.max_train_steps)
     except (OSError, ValueError) as error:
         sys.exit(f"metrics.components: {error}")
+    except KeyboardInterrupt:
+        sys.exit("metrics.components: stopped; nothing was kept")
     told = judge.info["held_out_figures"] | judge.info.get("critic", {})
     print(f"{args.output or Path(args.dataset, FILE)}: {len(judge.names)} {judge.kind}")
     print(f"on {judge.info['held_out']} held out:", ", ".join(f"{name} {value:.3f}" for name, value in told.items()))

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from metrics.figures import CASES, resampled
 from models.hub import plain_errors
 from sheet import on_paper
 
@@ -18,10 +19,10 @@ FEWEST = 50  # images; of fewer, a distribution says nothing
 BATCH = 32
 INCEPTION_SIDE = 299  # pixels that Inception v3 takes
 TIMEOUT = 10  # seconds: a machine without a network must not wait for it
-CASES = 4  # best and worst drawings by CLIP
+LAYER = "2048"  # of Inception, the last: what FID and KID mean
 
 
-def fid_kid(drawings, reals, held_out, weights_dir=None, layer="2048"):
+def fid_kid(drawings, reals, held_out, weights_dir=None):
     """Fréchet and kernel Inception distance of `drawings` to `reals` by torch-fidelity, as two figures.
 
     drawings, reals (the reference: all training images), held_out: lists of paths or PIL images of any size and mode;
@@ -29,7 +30,6 @@ def fid_kid(drawings, reals, held_out, weights_dir=None, layer="2048"):
         arXiv:2104.11222): else images of different sizes could not be compared.
     weights_dir: a folder that has the file of Inception's weights (torch-fidelity's name for it); otherwise they come
         from torch's cache, otherwise from the net.
-    layer: of Inception's, "64", "192", "768" or "2048"; FID and KID mean the last.
 
     FID (Heusel et al. 2017, arXiv:1706.08500) depends on the number of images, so that n is the same for the drawings
     and for the yardstick, which is the distance of held-out real images to the same reference. FID has no spread: its
@@ -45,7 +45,7 @@ def fid_kid(drawings, reals, held_out, weights_dir=None, layer="2048"):
         few = {"not_computed": f"at least {FEWEST} images of each kind are needed; there are {there}"}
         return few, few.copy()
     try:
-        extractor = _inception(weights_dir, layer)
+        extractor = _inception(weights_dir)
     except ValueError as error:
         none = {"not_computed": f"no weights: {error}"}
         return none, none.copy()
@@ -125,12 +125,11 @@ def clip_score(images, texts, real_images, real_texts, weights_dir=None):
         real_drawn, real_words = _clip_vectors(model, processor, real, bar)
     pairs = 100 * np.clip(drawn @ words.T, 0, None)
     scores, n = pairs.diagonal(), len(images)
-    samples = scores[np.random.default_rng(0).integers(n, size=(1000, n))].mean(1)
-    another = np.unique(texts, return_inverse=True)[1]
-    another = another[:, None] != another
+    words_of = np.unique(texts, return_inverse=True)[1]
+    another = words_of[:, None] != words_of
     figure = {
         "value": float(scores.mean()),
-        "spread": np.percentile(samples, [2.5, 97.5]).tolist(),
+        "spread": resampled(scores, words_of),
         "yardstick": float(100 * np.clip((real_drawn * real_words).sum(1), 0, None).mean()),
         "n": n,
         "details": {"model": CLIP, "real images": len(real)},
@@ -174,11 +173,11 @@ def _read(image):
     """A path or a PIL image as RGB. Raises ValueError that names what cannot be read."""
     try:
         return on_paper(image if isinstance(image, Image.Image) else Image.open(image))
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{image} cannot be read as an image: {error}") from error
 
 
-def _inception(weights_dir, layer):
+def _inception(weights_dir):
     """torch-fidelity's Inception v3. Raises ValueError that says in one line why it cannot be had, and what to do."""
     from torch_fidelity import FeatureExtractorInceptionV3, feature_extractor_inceptionv3
 
@@ -195,7 +194,8 @@ def _inception(weights_dir, layer):
             digest = name.rsplit("-", 1)[-1].removesuffix(".pth")  # the first digits of the file's sha256
             torch.hub.download_url_to_file(url, path, hash_prefix=digest)
         except (OSError, http.client.HTTPException, RuntimeError) as error:  # the last: another sum, half a file
-            looked = f"{weights_dir} or {path.parent}" if weights_dir else path.parent
+            kept = str(path.parent).replace(str(Path.home()), "~")
+            looked = f"{weights_dir} or {kept}" if weights_dir else kept
             raise ValueError(
                 f"no {name} in {looked}, and {url} cannot be had ({_in_one_line(error)}): "
                 "download it elsewhere and name its folder by --weights_dir"
@@ -204,7 +204,7 @@ def _inception(weights_dir, layer):
             socket.setdefaulttimeout(timeout)
     try:
         torch.load(path, weights_only=True)  # torch-fidelity would run any code in it
-        network = FeatureExtractorInceptionV3("inception-v3-compat", [layer], feature_extractor_weights_path=path)
+        network = FeatureExtractorInceptionV3("inception-v3-compat", [LAYER], feature_extractor_weights_path=path)
         return network.to(_device())
     except Exception as error:  # torch has errors of many kinds for a file that is cut short
         raise ValueError(f"{path} has no weights of Inception ({_in_one_line(error)}): delete it") from error

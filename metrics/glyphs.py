@@ -1,6 +1,8 @@
 """Pictures as a judge sees them: glyphs, brought to one size, margin and stroke tone."""
 
+import csv
 import hashlib
+import io
 import json
 from pathlib import Path
 
@@ -48,27 +50,60 @@ def fitted(ink, side=SIDE):
 
 
 def read_rows(folder):
-    """The rows of an imagefolder's metadata.jsonl, each with its picture's path as `file`, beside file_name and text.
+    """The rows of an imagefolder's metadata.jsonl or .csv, each with its picture's path as `file`, file_name and text.
 
-    Without a metadata.jsonl the pictures' names are their words ("forest fire.png"). Raises ValueError that says
-    what is wrong with which line.
+    Without metadata the text is the word that generate.py keeps in its images, else the picture's name ("forest
+    fire.png"). Raises ValueError that says what is wrong with which line, and for a dataset with its rows in splits.
     """
     folder = Path(folder)
-    if not (folder / "metadata.jsonl").is_file():
-        files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in PICTURES)
-        names = [file.relative_to(folder).as_posix() for file in files]
-        words = [file.stem.replace("_", " ") for file in files]
-        return [{"file_name": n, "text": w, "file": f} for n, w, f in zip(names, words, files, strict=True)]
-    rows = []
-    for number, line in enumerate((folder / "metadata.jsonl").read_bytes().splitlines(), 1):
+    metadata = next((file for end in ("jsonl", "csv") if (file := folder / f"metadata.{end}").is_file()), None)
+    if metadata:
+        return list(_told(metadata))
+    if any((folder / "train" / f"metadata.{end}").is_file() for end in ("jsonl", "csv")):
+        raise ValueError(f"{folder} has no metadata.jsonl, but its splits have: name its train or test folder")
+    files = _files(folder, PICTURES)
+    return [{"file_name": file.relative_to(folder).as_posix(), "text": _word(file), "file": file} for file in files]
+
+
+def _told(metadata):
+    """The rows of a metadata.jsonl or metadata.csv; blank lines are passed over."""
+    if metadata.suffix == ".jsonl":
+        lines = ((n, line) for n, line in enumerate(metadata.read_bytes().splitlines(), 1) if line.strip())
+    else:
         try:
-            row = json.loads(line)
-            rows.append(row | {"file": folder / row["file_name"], "text": row["text"]})
+            reader = csv.DictReader(io.StringIO(metadata.read_bytes().decode("utf-8-sig"), newline=""))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{metadata} is not UTF-8: {error}") from None
+        lines = ((reader.line_num, row) for row in reader)
+    for number, row in lines:
+        try:
+            row = json.loads(row) if isinstance(row, bytes) else row
+            if not isinstance(row["text"], str) or not row["text"].strip():
+                raise ValueError("text is no words")
+            yield row | {"file": metadata.parent / row["file_name"]}
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{folder / 'metadata.jsonl'}, line {number}: not a row with file_name and text ({error})"
-            ) from None
-    return rows
+            raise ValueError(f"{metadata}, line {number}: not a row with file_name and text ({error})") from None
+
+
+def _files(folder, endings):
+    """The files below `folder` with one of `endings`, but for what generate.py and evaluate.py put beside drawings."""
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in endings and file.name != "sheet.png" and file.relative_to(folder).parts[0] != "report"
+    )
+
+
+def _word(file):
+    """What `file` shows: the word in a PNG of generate.py (only its head is read), else the file's name."""
+    word = None
+    if file.suffix.lower() == ".png":
+        try:
+            with Image.open(file) as image:
+                word = image.info.get("word")
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # load_glyphs says so
+            pass
+    return word or file.stem.replace("_", " ")
 
 
 def fingerprint(dataset):
@@ -79,9 +114,10 @@ def fingerprint(dataset):
     except (FileNotFoundError, ValueError, AttributeError):
         pass
     digest = hashlib.sha256()
-    for file in sorted(Path(dataset).rglob("*")):
-        if file.suffix.lower() in {".jsonl", *PICTURES}:
-            digest.update(f"{file.relative_to(dataset)}\n{file.stat().st_size}\n{file.stat().st_mtime_ns}\n".encode())
+    splits = [Path(dataset, split) for split in ("train", "test")]
+    folders = splits if splits[0].is_dir() else [Path(dataset)]  # a report may lie beside the splits
+    for file in sorted(file for folder in folders for file in _files(folder, {".jsonl", ".csv", *PICTURES})):
+        digest.update(f"{file.relative_to(dataset)}\n{file.stat().st_size}\n{file.stat().st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
@@ -96,7 +132,7 @@ def load_glyphs(pictures, side=SIDE, resolution=None, label="glyphs"):
         try:
             image = picture if isinstance(picture, Image.Image) else Image.open(picture)
             image = on_paper(image, "L")
-        except (OSError, SyntaxError) as error:
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise ValueError(f"{picture} is not a whole picture: {error}") from None
         if resolution and max(image.size) > resolution:
             image = ImageOps.pad(image, (resolution, resolution), Image.Resampling.BOX, color="white")

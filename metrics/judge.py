@@ -117,21 +117,22 @@ def open_judge(file, data):
         with safe_open(file, "pt") as stored:
             told = json.loads(stored.metadata()["judge"])
             weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (it is no dict)
+        if told["info"].get("version") != VERSION:
+            return None, "the one there is of another version"
+        if told["info"]["data"] != data:
+            return None, "the one there was made of other data"
+        modules = {"net": build(len(told["names"])), "critic": build_critic(CHANNELS[-1] * 9)}
+        for part, module in modules.items():
+            prefix = f"{part}."
+            own = {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
+            if not own and part == "critic":
+                modules[part] = None
+                continue
+            module.load_state_dict(own)
+            module.eval()
+        net = modules["net"].to(memory_format=torch.channels_last)
+        return Judge(net, told["kind"], told["names"], told["info"], modules["critic"]), ""
     except FileNotFoundError:
         return None, "there is none yet"
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        return None, f"the one there cannot be read ({error})"
-    if told["info"].get("version") != VERSION:
-        return None, "the one there is of another version"
-    if told["info"]["data"] != data:
-        return None, "the one there was made of other data"
-    modules = {"net": build(len(told["names"])), "critic": build_critic(CHANNELS[-1] * 9)}
-    for part, module in modules.items():
-        own = {name.removeprefix(f"{part}."): weight for name, weight in weights.items() if name.startswith(f"{part}.")}
-        if not own and part == "critic":
-            modules[part] = None
-            continue
-        module.load_state_dict(own)
-        module.eval()
-    net = modules["net"].to(memory_format=torch.channels_last)
-    return Judge(net, told["kind"], told["names"], told["info"], modules["critic"]), ""
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        return None, f"the one there cannot be read ({' '.join(str(error).split())[:200]})"

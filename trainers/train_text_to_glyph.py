@@ -119,6 +119,15 @@ def main(args):
     from trainers.checkpoints import find_checkpoint, register_checkpoint_hooks, save_whole
     from trainers.text_to_glyph_parts import build_unet, load_frozen_parts, save_frozen_parts
 
+    judge = None
+    if args.judge_dataset:  # before the seed is set, and on all processes: while one trained it, the others would wait
+        from metrics.glyphs import fingerprint
+        from metrics.judge import FILE, open_judge
+
+        judge, why_not = open_judge(Path(args.judge_dataset, FILE), fingerprint(args.judge_dataset))
+        if judge is None:
+            make = f"python -m metrics.components --dataset {args.judge_dataset} makes it"
+            raise ValueError(f"--judge_dataset {args.judge_dataset} has no judge ({why_not}): {make}")
     output_dir = Path(args.output_dir)
     first_step, checkpoint = find_checkpoint(output_dir, args.resume_from_checkpoint)
     accelerator = Accelerator(
@@ -178,7 +187,7 @@ def main(args):
         f"{len(rows)} images, {len(captions)} different captions, {plain_unet.num_parameters() / 1e6:.1f}M parameters, "
         f"{images_per_step} images a step, steps {first_step} to {args.max_train_steps}"
     )
-    train(args, accelerator, pipeline, unet, ema, optimizer, lr_scheduler, images, captions, first_step)
+    train(args, accelerator, pipeline, unet, ema, optimizer, lr_scheduler, images, captions, first_step, judge)
 
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
@@ -188,7 +197,7 @@ def main(args):
     accelerator.end_training()
 
 
-def train(args, accelerator, pipeline, unet, ema, optimizer, lr_scheduler, images, captions, first_step):
+def train(args, accelerator, pipeline, unet, ema, optimizer, lr_scheduler, images, captions, first_step, judge=None):
     """The steps from `first_step` to --max_train_steps, with their checkpoints and validation sheets."""
     import torch
     from diffusers import DDPMScheduler
@@ -208,11 +217,10 @@ def train(args, accelerator, pipeline, unet, ema, optimizer, lr_scheduler, image
     first_batch = first_step * args.gradient_accumulation_steps
     batches = images.batches(args.train_batch_size, args.seed, rank, world, first_batch, args.dataloader_num_workers)
     real = None
-    if main_process and args.judge_dataset and args.validation_prompts:
-        from metrics.components import judge_of
+    if main_process and judge and args.validation_prompts:
         from metrics.measure import yardstick
 
-        real = yardstick(args.judge_dataset, judge_of(args.judge_dataset), args.resolution)
+        real = yardstick(args.judge_dataset, judge, args.resolution)
     bar = tqdm(total=args.max_train_steps, initial=first_step, desc="training", unit="step", disable=not main_process)
     step, number = first_step, first_batch
     while step < args.max_train_steps:

@@ -33,3 +33,12 @@ def save_dataset(folder, rows, split="train"):
             row = {key: parts if value is ... else value for key, value in row.items()}
             file.write(json.dumps({"file_name": f"{number:03}.png", "text": " ".join(parts)} | row) + "\n")
     return folder
+
+
+def lines(n, seed=0, across=1, side=32):
+    """`n` images of `across` black lines each."""
+    rng = np.random.default_rng(seed)
+    images = np.full((n, side, side), 255, np.uint8)
+    for image in images:
+        image[rng.integers(side, size=across)] = 0
+    return [Image.fromarray(image) for image in images]

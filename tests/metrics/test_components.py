@@ -165,6 +165,26 @@ def test_the_folder_of_the_output_is_made_or_refused_before_the_training(monkeyp
     assert str(tmp_path / "file") in line and "\n" not in line
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "folder"])
+def test_a_file_that_cannot_be_written_is_refused_before_the_training(monkeypatch, tmp_path, name):
+    data = save_dataset(tmp_path / "data", [{}] * 20)
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr(components, "fit", None)  # whoever trains fails
+    line = said(monkeypatch, "--dataset", data, "--output", tmp_path / name)
+    assert "cannot be written" in line and "--judge" in line and "\n" not in line
+    assert not list((tmp_path / "folder").iterdir())
+
+
+def test_a_training_that_is_stopped_keeps_nothing(monkeypatch, tmp_path):
+    def stopped(*args):
+        raise KeyboardInterrupt
+
+    data = save_dataset(tmp_path / "data", [{}] * 20)
+    monkeypatch.setattr(components, "fit", stopped)
+    assert said(monkeypatch, "--dataset", data) == "metrics.components: stopped; nothing was kept"
+    assert [file.name for file in data.iterdir()] == ["train"]
+
+
 def test_the_command_says_what_was_made_and_how_good_it_is(monkeypatch, tmp_path, capsys):
     data = save_dataset(tmp_path / "data", [{}] * 20)
     monkeypatch.setattr(sys, "argv", ["metrics.components", "--dataset", str(data), "--max_train_steps", "1"])

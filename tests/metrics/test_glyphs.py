@@ -1,14 +1,12 @@
-"""However a picture is kept, its glyph is the same; folders of pictures are read whole or not at all."""
+"""However a picture is kept, its glyph is the same."""
 
 import io
-import json
-import os
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from metrics.glyphs import MARGIN, SIDE, SMALLEST, fingerprint, fitted, load_glyphs, normalise, read_rows
+from metrics.glyphs import MARGIN, SIDE, SMALLEST, fitted, load_glyphs, normalise
 
 INSIDE = SIDE - 2 * MARGIN
 
@@ -163,107 +161,6 @@ def test_a_stray_speck_does_not_make_the_strokes_pale():
     assert np.quantile(normalise(image)[normalise(image) > 0.3], 0.5) > 0.9
 
 
-def save_rows(folder, rows):
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = [row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows]
-    (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return folder
-
-
-@pytest.mark.parametrize("text", ["fire", "火、炎", "one\u2028two\u2029three", "\x85", "", " edges ", "a\\nb"])
-def test_rows_keep_their_words_and_all_else_that_is_told_of_them(tmp_path, text):
-    save_rows(tmp_path, [{"file_name": "deep/火.png", "text": text, "components": ["火"]}] * 2)
-    row = {"file_name": "deep/火.png", "text": text, "components": ["火"], "file": tmp_path / "deep" / "火.png"}
-    assert read_rows(tmp_path) == read_rows(str(tmp_path)) == [row, row]
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        *("{", "", "[]", "3", "null", '"file_name"', "{}", '{"file_name": "1.png"}', '{"text": "a"}'),
-        *('{"file_name": 3, "text": "a"}', '{"file_name": null, "text": "a"}'),
-        '{"file_name": "1.png", "text": "\udcff"}',
-    ],
-)
-def test_a_line_that_is_no_row_is_named(tmp_path, line):
-    save_rows(tmp_path, [{"file_name": "1.png", "text": "fire"}] * 2)
-    with open(tmp_path / "metadata.jsonl", "ab") as file:
-        file.write(line.encode("utf-8", "surrogateescape") + b"\n")
-    with pytest.raises(ValueError, match=r"metadata\.jsonl, line 3: not a row with file_name and text"):
-        read_rows(tmp_path)
-
-
-def test_without_metadata_file_names_are_the_words(tmp_path):
-    names = ["forest_fire.png", "deep/er/水.JPG", "café au lait.webp", "notes.txt", "judge.safetensors"]
-    for name in names:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    assert [(row["file"].name, row["text"]) for row in read_rows(tmp_path)] == [
-        ("café au lait.webp", "café au lait"),
-        ("水.JPG", "水"),
-        ("forest_fire.png", "forest fire"),
-    ]
-
-
-def test_an_empty_folder_and_one_that_is_not_there_have_no_rows(tmp_path):
-    assert read_rows(tmp_path) == read_rows(tmp_path / "nowhere") == []
-
-
-@pytest.fixture
-def dataset(tmp_path):
-    folder = tmp_path / "data"
-    save_rows(folder / "train", [{"file_name": "1.png", "text": "fire"}])
-    character(32).save(folder / "train" / "1.png")
-    return folder
-
-
-def add(dataset):
-    character(32).save(dataset / "train" / "2.png")
-
-
-def rename(dataset):
-    (dataset / "train" / "1.png").rename(dataset / "train" / "3.png")
-
-
-def draw_anew(dataset):
-    character(40).save(dataset / "train" / "1.png")
-
-
-def touch(dataset):
-    os.utime(dataset / "train" / "1.png", (1, 1))
-
-
-def other_words(dataset):
-    save_rows(dataset / "train", [{"file_name": "1.png", "text": "flame"}])
-
-
-@pytest.mark.parametrize("change", [add, rename, draw_anew, touch, other_words])
-def test_the_fingerprint_changes_with_the_files(dataset, change):
-    before = fingerprint(dataset)
-    change(dataset)
-    assert fingerprint(dataset) != before
-
-
-def test_the_fingerprint_does_not_change_with_what_lies_beside_the_data(dataset):
-    before = fingerprint(dataset)
-    (dataset / "judge.safetensors").write_bytes(b"x")
-    (dataset / "README.md").write_text("x")
-    assert fingerprint(str(dataset)) == before
-
-
-def test_data_that_were_built_have_the_fingerprint_that_they_were_built_with(dataset):
-    (dataset / "build.json").write_text('{"fingerprint": "abc"}')
-    add(dataset)
-    assert fingerprint(dataset) == "abc"
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"fingerprint": null}', b"\xff"])
-def test_without_a_fingerprint_in_build_json_the_files_have_one(dataset, content):
-    before = fingerprint(dataset)
-    (dataset / "build.json").write_bytes(content)
-    assert fingerprint(dataset) == before
-
-
 def test_pictures_and_files_of_them_give_the_same_glyphs(tmp_path):
     for number, image in enumerate(images := [character(40), character(96), character(300, paper=200)]):
         image.save(tmp_path / f"{number}.png")
@@ -298,3 +195,10 @@ def test_a_file_that_is_no_whole_picture_is_named(tmp_path, content):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"gone\.png"):
         load_glyphs([tmp_path / "gone.png"])
+
+
+def test_a_picture_that_is_too_large_to_open_is_named(tmp_path, monkeypatch):
+    character().save(tmp_path / "huge.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(ValueError, match=r"huge\.png is not a whole picture: .*exceeds limit"):
+        load_glyphs([tmp_path / "huge.png"])

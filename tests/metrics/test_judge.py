@@ -110,6 +110,31 @@ def of_others_with_a_story(file):
     save_file({"x": np.zeros(3)}, file, metadata={"format": "pt"})
 
 
+def changed(file, change):
+    """Its tensors made others by `change`, its story as it was."""
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    with safe_open(file, "pt") as stored:
+        story, tensors = stored.metadata(), {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    change(tensors)
+    save_file(tensors, file, metadata=story)
+
+
+def without_a_tensor(file):
+    changed(file, lambda tensors: tensors.pop("net.0.1.weight"))
+
+
+def of_another_shape(file):
+    changed(file, lambda tensors: tensors.update({"net.0.1.weight": tensors["net.0.1.weight"][:, :1].clone()}))
+
+
+def without_a_version(file):
+    from safetensors.numpy import save_file
+
+    save_file({"x": np.zeros(3)}, file, metadata={"judge": "{}"})
+
+
 def older(file):
     judge, _ = open_judge(file, "data")
     save_judge(judge._replace(info=judge.info | {"version": 0}), file)
@@ -128,6 +153,9 @@ def of_other_data(file):
         (gone, "there is none yet"),
         (of_others, "cannot be read"),
         (of_others_with_a_story, "cannot be read"),
+        (without_a_tensor, "cannot be read"),
+        (of_another_shape, "cannot be read"),
+        (without_a_version, "cannot be read"),
         (older, "of another version"),
         (of_other_data, "made of other data"),
     ],
@@ -151,3 +179,19 @@ def test_the_judge_that_is_there_is_used_and_one_of_other_data_is_made_anew(data
     finally:
         (dataset / "train" / "new.png").unlink()
     assert "made of other data" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", [of_others, of_other_data, emptied, None])
+def test_a_file_that_somebody_named_is_never_written_over(judge, tmp_path, monkeypatch, change):
+    made = []
+    monkeypatch.setattr(components, "make_judge", lambda *args: made.append(args) or "new")
+    monkeypatch.setattr(components, "fingerprint", lambda dataset: "data")
+    file = tmp_path / "mine"
+    if change is None:  # where there is none, one is made
+        assert judge_of(tmp_path, file) == "new" and made == [(tmp_path, file)]
+        return
+    save_judge(judge._replace(info=judge.info | {"data": "data"}), file)
+    change(file)
+    with pytest.raises(ValueError, match=r"mine: the one there .*; name another file, or remove it"):
+        judge_of(tmp_path, str(file))
+    assert not made

@@ -89,7 +89,7 @@ def finished(root, data, encoder, tmp_path_factory):
     """A run of 6 steps that was never stopped, and what it printed."""
     run = tmp_path_factory.mktemp("runs") / "finished"
     flags = ["--use_ema", "--caption_column=captions", "--lr_scheduler=cosine", "--gradient_accumulation_steps=2"]
-    flags += ["--validation_prompts", "abc", "def", "--validation_steps=4", "--report_to=tensorboard"]
+    flags += ["--dropout=0.1", "--validation_prompts", "abc", "def", "--validation_steps=4", "--report_to=tensorboard"]
     return run, flags, train(root, data, encoder, run, *flags)
 
 
@@ -183,6 +183,7 @@ def test_only_the_newest_checkpoints_are_kept_and_a_later_broken_one_pushes_none
         (["--caption_column=words"], "has no column 'words'"),
         (["--image_column=picture"], "has no column 'picture'"),
         (["--resume_from_checkpoint=checkpoint-5"], "no such checkpoint"),
+        (["--judge_dataset=nowhere"], "--judge_dataset nowhere has no judge (there is none yet): python -m"),
         (["--resolution=18"], "--resolution 18 is no multiple of 4"),
         (["--proportion_empty_prompts=1.5"], "is a share"),
         (["--train_batch_size=0"], "must be at least 1"),
