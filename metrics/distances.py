@@ -68,7 +68,7 @@ def distances(drawn, real, reference, rng):
     """
     n = len(drawn)
     if n < FEWEST:
-        why = f"at least {FEWEST} drawings, and as many held-out real ones, are needed; there are {n}"
+        why = f"at least {FEWEST} drawings with a held-out real one beside each are needed; there are {n}"
         return {key: {"not_computed": why} for key in ("fd_glyph", "mmd_glyph", "diversity")}
     some, as_many = (reference[np.sort(rng.permutation(len(reference))[:count])] for count in (2000, n))
     width = float(torch.pdist(torch.from_numpy(some)).median())  # the usual choice
