@@ -27,10 +27,9 @@ def words_to_draw(args, saved):
     if args.prompts:
         words, template = read_words([], args.prompts), caption_template(saved.run)
         return words, [template.format(meanings=word) for word in words]
-    from metrics.glyphs import read_rows
+    from metrics.glyphs import held_out_rows, read_rows
 
-    test = args.dataset / "test"
-    rows = (read_rows(test) if test.is_dir() else []) or read_rows(args.dataset / "train")
+    rows = held_out_rows(args.dataset) or read_rows(args.dataset / "train")
     words = {row["text"] for row in rows}
     words = sorted(words, key=lambda word: hashlib.sha256(word.encode()).digest())  # a few of them are of all kinds
     return words, words  # a row's text is a whole caption

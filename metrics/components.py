@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metrics.glyphs import SIDE, fingerprint, load_glyphs, read_rows
+from metrics.glyphs import SIDE, fingerprint, held_out_rows, load_glyphs, read_rows
 from metrics.judge import FILE, VERSION, Judge, build, open_judge, save_judge
 from metrics.legibility import FEWEST, make_critic
 
@@ -185,8 +185,7 @@ def make_judge(dataset, file=None, max_train_steps=None):
     steps = max_train_steps or min(max(24 * len(learned) // BATCH, 500), 4000)
     net = fit(np.uint8(glyphs * 255 + 0.5), multi_hot(learned, kind, names), kind, steps)
     judge = Judge(net, kind, names, {"version": VERSION, "data": fingerprint(dataset), "learned_from": len(learned)})
-    test = Path(dataset, "test")
-    unseen = aside + (read_rows(test) if test.is_dir() else [])
+    unseen = aside + held_out_rows(dataset)
     unseen_glyphs = load_glyphs([row["file"] for row in unseen])
     figures = held_out_figures(judge, unseen_glyphs, multi_hot(unseen, kind, names))
     judge.info.update(steps=steps, held_out=len(unseen), held_out_figures=figures)

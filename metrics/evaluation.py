@@ -9,7 +9,7 @@ from PIL import Image
 
 from metrics.components import is_aside
 from metrics.downloaded import clip_score, fid_kid
-from metrics.glyphs import SIDE, load_glyphs, read_rows
+from metrics.glyphs import SIDE, held_out_rows, load_glyphs, read_rows
 from metrics.measure import measure
 from sheet import on_paper
 
@@ -44,8 +44,8 @@ def measured(files, words, resolution, real, find_neighbours):
 
 def usual(files, words, dataset, weights_dir):
     """FID, KID and CLIP score, by the same real pictures as the others."""
-    train, test = read_rows(dataset / "train"), dataset / "test"
-    held = (read_rows(test) if test.is_dir() else []) + [row for row in train if is_aside(row)]
+    train = read_rows(dataset / "train")
+    held = held_out_rows(dataset) + [row for row in train if is_aside(row)]
     reference, held_files = [row["file"] for row in train if not is_aside(row)], [row["file"] for row in held]
     fid, kid = fid_kid(files, reference, held_files, weights_dir)
     clip = clip_score(files, words, held_files, [row["text"] for row in held], weights_dir)

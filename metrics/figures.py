@@ -30,7 +30,8 @@ FIGURES = {
         "FD-glyph",
         "Are the drawings, as a set, distributed like real ones?",
         "The judge, a small network (trained to find components, where the data are characters), turns each drawing "
-        "into a feature vector. The Fréchet distance between the drawings and all training images is |m1 - m2|² + "
+        "into a feature vector. The Fréchet distance between the drawings and the training images that the judge "
+        "learned from is |m1 - m2|² + "
         "trace(S1 + S2 - 2 (S1 S2)^½), of the means m and the covariances S of their features (Heusel et al. 2017, who "
         "take Inception's). It "
         "sees wrong shapes and lack of variety alike. Even real ones are not at 0, and fewer of them are farther "
@@ -42,7 +43,7 @@ FIGURES = {
     "mmd_glyph": Figure(
         "MMD-glyph",
         "Does a typical drawing lie where real ones lie?",
-        "The squared maximum mean discrepancy between the same features of the drawings and of all training "
+        "The squared maximum mean discrepancy between the same features of the drawings and of 2,000 such training "
         "images, with an RBF kernel, in the unbiased estimate (Gretton et al. 2012), times 1000. Unbiased, it is "
         "about 0 for real ones whatever their number, and may fall below 0 by chance. It says little about "
         "variety: a few good drawings over and over keep it low while FD-glyph is high.",

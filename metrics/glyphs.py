@@ -65,6 +65,12 @@ def read_rows(folder):
     return [{"file_name": file.relative_to(folder).as_posix(), "text": _word(file), "file": file} for file in files]
 
 
+def held_out_rows(dataset):
+    """The rows of a dataset's test split; none where it has none."""
+    test = Path(dataset, "test")
+    return read_rows(test) if test.is_dir() else []
+
+
 def _told(metadata):
     """The rows of a metadata.jsonl or metadata.csv; blank lines are passed over."""
     if metadata.suffix == ".jsonl":

@@ -10,7 +10,7 @@ from metrics.components import is_aside
 from metrics.copies import Marks, copies, marks, nearest
 from metrics.corruptions import COPIES
 from metrics.distances import distances
-from metrics.glyphs import fitted, load_glyphs, read_rows
+from metrics.glyphs import fitted, held_out_rows, load_glyphs, read_rows
 from metrics.judge import Judge, Look
 from metrics.legibility import legibility
 from metrics.meaning import FOUND, meaning_figures
@@ -36,8 +36,7 @@ class Yardstick(NamedTuple):
 
 def yardstick(dataset, judge, resolution=None):
     """Look at all real glyphs of `dataset` once, at `resolution` pixels: what drawings of as many are measured by."""
-    train_rows, test = read_rows(Path(dataset, "train")), Path(dataset, "test")
-    test_rows = read_rows(test) if test.is_dir() else []
+    train_rows, test_rows = read_rows(Path(dataset, "train")), held_out_rows(dataset)
     train = load_glyphs([row["file"] for row in train_rows], resolution=resolution, label="training glyphs")
     train_look = judge.look(train)
     aside = np.flatnonzero([is_aside(row) for row in train_rows])
